@@ -1,0 +1,1 @@
+"""Gradatim: from a table to a checked, explained, saved model."""

@@ -1,0 +1,1 @@
+"""Leakage, duplicates, shortcuts: what is wrong with the data before anything is trained."""

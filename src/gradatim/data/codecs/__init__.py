@@ -1,0 +1,1 @@
+"""One codec a column kind: cell to tensor and back, fitted on training rows only."""

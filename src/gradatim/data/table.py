@@ -1,0 +1,39 @@
+"""Rows as they were read: a polars frame, the folder that file names are relative to, the source line of each row."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows as read. Cells of text files are strings in their original spelling; an empty cell is null.
+
+    frame: one row a sample; folder: file names in cells are relative to it (None: no files);
+    lines: the source line of each row, counted from 1 (None: not from a text file); source: what to call it;
+    notes: what the reader found out (separator, encoding …).
+    """
+
+    frame: pl.DataFrame
+    folder: Path | None = None
+    lines: np.ndarray | None = None
+    source: str = "table"
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    def cells(self, name: str) -> list:
+        """The cells of one column as Python objects; None where missing."""
+        return self.frame.get_column(name).to_list()
+
+    def take(self, rows: np.ndarray) -> "Table":
+        """The given rows, in the given order."""
+        lines = None if self.lines is None else self.lines[rows]
+        return Table(self.frame[np.asarray(rows, dtype=np.int64)], self.folder, lines, self.source, self.notes)
+
+    def line(self, row: int) -> int | None:
+        """The source line of a row."""
+        return None if self.lines is None else int(self.lines[row])

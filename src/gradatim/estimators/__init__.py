@@ -1,0 +1,1 @@
+"""Classical estimators with the API of scikit-learn."""

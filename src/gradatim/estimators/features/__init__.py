@@ -1,0 +1,1 @@
+"""Cheap features: word counts, histograms, log-mel statistics."""

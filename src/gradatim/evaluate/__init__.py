@@ -1,0 +1,1 @@
+"""Predictions, scores, calibration, slices, ledger, report."""

@@ -1,0 +1,1 @@
+"""Networks that join several inputs."""

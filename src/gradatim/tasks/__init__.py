@@ -1,0 +1,1 @@
+"""One module a task; the kind of the target picks it."""

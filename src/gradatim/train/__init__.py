@@ -1,0 +1,1 @@
+"""One plain training loop and what hangs on it."""
