@@ -1,0 +1,104 @@
+"""Whether 80 % sure means right 8 times in 10: temperature, reliability curve, expected calibration error."""
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import log_softmax, softmax
+
+from gradatim.errors import DataError
+from gradatim.evaluate.intervals import wilson
+from gradatim.randomness import generator
+
+SMALLEST_PROBABILITY = 1e-12
+COLDEST, HOTTEST = 0.05, 20.0
+
+
+def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The temperature T that makes the mean −log softmax(log p / T)[label] least, on the development set.
+
+    labels int (N,), probabilities (N, C). The loss is convex in β = 1/T, so the root of its slope
+    Σ_i (E_p(β)[z_i] − z_i,label) is the only minimum (Guo et al. 2017, section 4.2). Kept within [0.05, 20];
+    1.0 when there is no row.
+
+    >>> fit_temperature(np.array([0, 1, 0, 1]), np.array([[.9, .1], [.1, .9], [.9, .1], [.9, .1]])) > 1
+    True
+    """
+    labels, logits = _logits(labels, probabilities)
+    if len(labels) == 0:
+        return 1.0
+    picked = logits[np.arange(len(labels)), labels]
+
+    def slope(beta: float) -> float:
+        return float(((softmax(beta * logits, axis=1) * logits).sum(axis=1) - picked).mean())
+
+    low, high = 1 / HOTTEST, 1 / COLDEST
+    if slope(low) >= 0:
+        return HOTTEST
+    if slope(high) <= 0:
+        return COLDEST
+    return float(1 / brentq(slope, low, high, xtol=1e-10))
+
+
+def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """softmax(log p / T), (N, C); the most probable class stays the same."""
+    if temperature <= 0:
+        raise DataError(f"expected a temperature above 0, received {temperature}")
+    return softmax(np.log(np.clip(probabilities, SMALLEST_PROBABILITY, 1.0)) / temperature, axis=1)
+
+
+def calibration(labels: np.ndarray, probabilities: np.ndarray, *, bins: int = 10, seed: int = 0) -> dict[str, Any]:
+    """Reliability curve with bins of equal mass, expected calibration error, and what chance alone would give.
+
+    labels int (N,), probabilities (N, C). Each bin: mean confidence, share right with Wilson interval, rows.
+    error = Σ_b n_b/N |right_b − confidence_b|; `error_by_chance` is the mean of the same for a model that is
+    perfectly calibrated on these confidences, so an error below it is no evidence against the model.
+    """
+    labels, _ = _logits(labels, probabilities)
+    if len(labels) == 0:
+        raise DataError("expected at least one labelled row to measure calibration, received none")
+    confidence = probabilities.max(axis=1)
+    right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
+    order = np.argsort(confidence, kind="stable")
+    parts = [part for part in np.array_split(order, min(bins, max(1, len(labels) // 5))) if len(part)]
+    curve = []
+    for part in parts:
+        low, high = wilson(right[part].sum(), len(part))
+        curve.append({
+            "from": float(confidence[part[0]]), "to": float(confidence[part[-1]]), "rows": len(part),
+            "confidence": float(confidence[part].mean()), "right": float(right[part].mean()), "low": low, "high": high,
+        })
+    error = _gap(parts, right, confidence)
+    random = generator(seed, "calibration", len(labels))
+    chance = [_gap(parts, (random.random(len(labels)) < confidence).astype(np.float64), confidence)
+              for _ in range(200)]
+    limit, surplus = float(np.quantile(chance, 0.95)), float(confidence.mean() - right.mean())
+    return {
+        "error": error, "error_by_chance": float(np.mean(chance)), "error_by_chance_95": limit,
+        "confidence": float(confidence.mean()), "right": float(right.mean()), "overconfidence": surplus,
+        "bins": curve, "rows": len(labels), "sentence": _sentence(error, limit, surplus),
+    }
+
+
+def _gap(parts: list[np.ndarray], right: np.ndarray, confidence: np.ndarray) -> float:
+    return float(sum(abs(right[p].sum() - confidence[p].sum()) for p in parts) / len(right))
+
+
+def _sentence(error: float, chance: float, surplus: float) -> str:
+    if error <= chance:
+        return (f"Calibration error {error:.1%}: no more than chance gives on so few rows (up to {chance:.1%}), "
+                "so the probabilities can be taken at their word.")
+    how = "too sure" if surplus > 0 else "not sure enough"
+    return (f"Calibration error {error:.1%}, above the {chance:.1%} that chance explains: the model is {how} "
+            f"by {abs(surplus):.1%} on average.")
+
+
+def _logits(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    labels = np.asarray(labels).astype(np.int64)
+    if probabilities.ndim != 2 or len(probabilities) != len(labels):
+        raise DataError(f"expected probabilities of shape ({len(labels)}, classes), received {probabilities.shape}")
+    if len(labels) and (labels.min() < 0 or labels.max() >= probabilities.shape[1]):
+        raise DataError(f"expected class numbers 0 to {probabilities.shape[1] - 1}, received others; "
+                        "leave out rows without a label")
+    return labels, log_softmax(np.log(np.clip(probabilities, SMALLEST_PROBABILITY, 1.0)), axis=1)

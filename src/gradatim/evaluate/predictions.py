@@ -1,0 +1,201 @@
+"""What a model said, keyed by row: the frame that scores, slices and the report read, whoever's model it was."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from gradatim.errors import DataError
+from gradatim.files import write_atomic
+
+PROBABILITY = "probability:"
+PREDICTION = "prediction"
+ROW = "row"
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """One line a row: `row`, id columns if any, `prediction` (original spelling or number), `probability:CLASS`….
+
+    task: "classification" or "regression"; target: the column predicted; classes: in the order of the
+    probability columns. Round-trips through CSV and Parquet.
+
+    >>> said = Predictions.of_classes([4, 7], np.array([[0.9, 0.1], [0.3, 0.7]]), ["no", "yes"], "bought")
+    >>> said.frame["prediction"].to_list()
+    ['no', 'yes']
+    """
+
+    frame: pl.DataFrame
+    task: str
+    target: str
+    classes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        missing = [name for name in (ROW, PREDICTION) if name not in self.frame.columns]
+        if missing:
+            raise DataError(f"expected predictions with columns row and prediction, received none called "
+                            f"{' or '.join(missing)} among {', '.join(self.frame.columns) or 'no columns'}")
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    @classmethod
+    def of_classes(
+        cls,
+        rows: Sequence[int] | np.ndarray,
+        probabilities: np.ndarray,
+        classes: Sequence[Any],
+        target: str,
+        *,
+        ids: Mapping[str, Sequence[Any]] | None = None,
+        predicted: np.ndarray | None = None,
+    ) -> "Predictions":
+        """From probabilities (N, C); the prediction is the most probable class unless `predicted` (N,) says else."""
+        names = [str(name) for name in classes]
+        if probabilities.shape != (len(rows), len(names)):
+            raise DataError(f"expected probabilities of shape ({len(rows)}, {len(names)}), "
+                            f"received {probabilities.shape}")
+        chosen = probabilities.argmax(axis=1) if predicted is None else predicted
+        columns = _keys(rows, ids, names)
+        columns[PREDICTION] = pl.Series([names[c] for c in chosen], dtype=pl.String)
+        for c, name in enumerate(names):
+            columns[PROBABILITY + name] = pl.Series(np.asarray(probabilities[:, c], dtype=np.float64))
+        return cls(pl.DataFrame(columns), "classification", target, tuple(names))
+
+    @classmethod
+    def of_numbers(
+        cls,
+        rows: Sequence[int] | np.ndarray,
+        values: np.ndarray,
+        target: str,
+        *,
+        ids: Mapping[str, Sequence[Any]] | None = None,
+    ) -> "Predictions":
+        """From predicted numbers (N,)."""
+        columns = _keys(rows, ids, [])
+        columns[PREDICTION] = pl.Series(np.asarray(values, dtype=np.float64))
+        return cls(pl.DataFrame(columns), "regression", target)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Row numbers, int64 (N,)."""
+        return self.frame[ROW].to_numpy()
+
+    def probabilities(self) -> np.ndarray | None:
+        """Probabilities float64 (N, C) in the order of `classes`; None when only classes were given."""
+        names = [PROBABILITY + name for name in self.classes]
+        if not names or any(name not in self.frame.columns for name in names):
+            return None
+        return self.frame.select(names).to_numpy().astype(np.float64)
+
+    def predicted(self) -> np.ndarray:
+        """Class numbers int64 (N,), −1 for a class not among `classes`; or predicted numbers float64 (N,)."""
+        if self.task == "regression":
+            return self.frame[PREDICTION].to_numpy().astype(np.float64)
+        place = {name: number for number, name in enumerate(self.classes)}
+        return np.array([place.get(str(c), -1) for c in self.frame[PREDICTION].to_list()], dtype=np.int64)
+
+    def submission(self, id: str, *, probabilities: bool = False) -> pl.DataFrame:
+        """Exactly the id and the target, in their original spelling; with `probabilities` their columns too."""
+        if id not in self.frame.columns or id.startswith(PROBABILITY):
+            known = [c for c in self.frame.columns if c != PREDICTION and not c.startswith(PROBABILITY)]
+            raise DataError(f"expected an id column among {', '.join(known)}; received '{id}'")
+        name = self.target if self.target != id else PREDICTION
+        keep = [pl.col(id), pl.col(PREDICTION).alias(name)]
+        keep += [pl.col(PROBABILITY + c) for c in self.classes] if probabilities else []
+        return self.frame.select(keep)
+
+    def write(self, path: Path | str) -> None:
+        """Write by suffix: .csv or .parquet."""
+        suffix = Path(path).suffix.lower()
+        if suffix == ".csv":
+            self.to_csv(path)
+        elif suffix == ".parquet":
+            self.to_parquet(path)
+        else:
+            raise DataError(f"{path}: expected a name ending in .csv or .parquet, received '{suffix}'")
+
+    def to_csv(self, path: Path | str) -> None:
+        """Write as CSV; numbers keep every digit."""
+        write_atomic(path, self.frame.write_csv(quote_style="necessary", line_terminator="\n"))
+
+    def to_parquet(self, path: Path | str) -> None:
+        """Write as Parquet."""
+        buffer = io.BytesIO()
+        self.frame.write_parquet(buffer, metadata={"gradatim.task": self.task, "gradatim.target": self.target})
+        write_atomic(path, buffer.getvalue())
+
+    @classmethod
+    def read(
+        cls, path: Path | str, *, task: str | None = None, target: str = "target", classes: Sequence[Any] = ()
+    ) -> "Predictions":
+        """Read what `write` wrote. A CSV file knows neither task nor target: without probabilities it is taken
+        for regression when every prediction is a number, unless `task` says otherwise."""
+        path = Path(path)
+        if not path.is_file():
+            raise DataError(f"{path}: expected predictions, found no file; check the path")
+        try:
+            if path.suffix.lower() == ".parquet":
+                notes = pl.read_parquet_metadata(path)
+                task, target = task or notes.get("gradatim.task"), notes.get("gradatim.target", target)
+                frame = pl.read_parquet(path)
+            else:
+                frame = _read_csv(path)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise DataError(f"{path}: expected CSV or Parquet predictions, received something else "
+                            f"({str(error).splitlines()[0]})") from None
+        names = [str(c) for c in classes]
+        names = names or [c.removeprefix(PROBABILITY) for c in frame.columns if c.startswith(PROBABILITY)]
+        if PREDICTION in frame.columns and task is None:
+            task = "regression" if not names and _all_numbers(frame[PREDICTION]) else "classification"
+        if task == "classification" and not names and PREDICTION in frame.columns:
+            names = sorted({str(c) for c in frame[PREDICTION].drop_nulls().to_list()})
+        return cls(_typed(frame, task or "classification", path), task or "classification", target, tuple(names))
+
+
+def _keys(rows: Any, ids: Mapping[str, Sequence[Any]] | None, classes: Sequence[str]) -> dict[str, Any]:
+    columns: dict[str, Any] = {ROW: pl.Series(np.asarray(rows, dtype=np.int64))}
+    taken = {ROW, PREDICTION, *(PROBABILITY + name for name in classes)}
+    for name, cells in (ids or {}).items():
+        if name in taken:
+            raise DataError(f"expected an id column whose name is not {name!r}, which predictions use; rename it")
+        if len(cells) != len(rows):
+            raise DataError(f"expected {len(rows)} ids in '{name}', received {len(cells)}")
+        columns[name] = pl.Series(cells, strict=False)
+    return columns
+
+
+def _read_csv(path: Path) -> pl.DataFrame:
+    # Polars leaves doubled quotes in header names as they are, but undoes them in rows: read the header as a row.
+    frame = pl.read_csv(path, infer_schema=False, has_header=False)
+    names = ["" if name is None else str(name) for name in frame.row(0)]
+    if len(set(names)) < len(names):
+        raise DataError(f"{path}: expected each column name once, received one twice; rename it")
+    return frame[1:].rename(dict(zip(frame.columns, names)))
+
+
+def _all_numbers(series: pl.Series) -> bool:
+    return series.cast(pl.Float64, strict=False).null_count() == series.null_count() < len(series)
+
+
+def _typed(frame: pl.DataFrame, task: str, path: Path) -> pl.DataFrame:
+    """The frame with `row` whole, probabilities and predicted numbers floating; a cell that is neither is named."""
+    if ROW not in frame.columns:
+        frame = frame.with_row_index(ROW)
+    wanted: dict[str, Any] = {ROW: pl.Int64, PREDICTION: pl.Float64 if task == "regression" else pl.String}
+    for name in frame.columns:
+        kind = pl.Float64 if name.startswith(PROBABILITY) else wanted.get(name)
+        if kind is None:
+            continue
+        cast = frame[name].cast(kind, strict=False)
+        lost = cast.is_null() & frame[name].is_not_null()
+        if lost.any():
+            row = lost.arg_max() or 0
+            raise DataError(f"{path}: expected numbers in '{name}', received {frame[name][row]!r} in data row "
+                            f"{row + 1} ({int(lost.sum())} such); mend or remove them")
+        frame = frame.with_columns(cast)
+    return frame
