@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import polars as pl
 
 from gradatim.errors import DataError
 from gradatim.files import write_atomic
+from gradatim.problems import Problems
 
 PROBABILITY = "probability:"
 PREDICTION = "prediction"
@@ -22,7 +23,8 @@ class Predictions:
     """One line a row: `row`, id columns if any, `prediction` (original spelling or number), `probability:CLASS`….
 
     task: "classification" or "regression"; target: the column predicted; classes: in the order of the
-    probability columns. Round-trips through CSV and Parquet.
+    probability columns; problems: cells that could not be read and counted as absent. Round-trips through CSV
+    and Parquet (without the problems).
 
     >>> said = Predictions.of_classes([4, 7], np.array([[0.9, 0.1], [0.3, 0.7]]), ["no", "yes"], "bought")
     >>> said.frame["prediction"].to_list()
@@ -33,6 +35,7 @@ class Predictions:
     task: str
     target: str
     classes: tuple[str, ...] = field(default=())
+    problems: Problems = field(default_factory=Problems, compare=False)
 
     def __post_init__(self) -> None:
         missing = [name for name in (ROW, PREDICTION) if name not in self.frame.columns]
@@ -44,6 +47,26 @@ class Predictions:
         return self.frame.height
 
     @classmethod
+    def of(
+        cls,
+        answer: np.ndarray,
+        *,
+        task: str,
+        target: str,
+        classes: Sequence[Any] = (),
+        rows: Sequence[int] | np.ndarray | None = None,
+        ids: Mapping[str, Any] | None = None,
+        problems: Problems | None = None,
+    ) -> "Predictions":
+        """From a task's answer: probabilities (N, C) for classification, numbers (N,) for regression."""
+        places = np.arange(len(answer)) if rows is None else rows
+        if task == "regression":
+            said = cls.of_numbers(places, answer, target, ids=ids)
+        else:
+            said = cls.of_classes(places, answer, classes, target, ids=ids)
+        return said if problems is None else replace(said, problems=problems)
+
+    @classmethod
     def of_classes(
         cls,
         rows: Sequence[int] | np.ndarray,
@@ -51,7 +74,7 @@ class Predictions:
         classes: Sequence[Any],
         target: str,
         *,
-        ids: Mapping[str, Sequence[Any]] | None = None,
+        ids: Mapping[str, Any] | None = None,
         predicted: np.ndarray | None = None,
     ) -> "Predictions":
         """From probabilities (N, C); the prediction is the most probable class unless `predicted` (N,) says else."""
@@ -61,7 +84,9 @@ class Predictions:
                             f"received {probabilities.shape}")
         chosen = probabilities.argmax(axis=1) if predicted is None else predicted
         columns = _keys(rows, ids, names)
-        columns[PREDICTION] = pl.Series([names[c] for c in chosen], dtype=pl.String)
+        whole = all(isinstance(c, int) and not isinstance(c, bool) for c in classes)
+        labels = [int(classes[c]) if whole else names[c] for c in chosen]
+        columns[PREDICTION] = pl.Series(labels, dtype=pl.Int64 if whole else pl.String)
         for c, name in enumerate(names):
             columns[PROBABILITY + name] = pl.Series(np.asarray(probabilities[:, c], dtype=np.float64))
         return cls(pl.DataFrame(columns), "classification", target, tuple(names))
@@ -73,7 +98,7 @@ class Predictions:
         values: np.ndarray,
         target: str,
         *,
-        ids: Mapping[str, Sequence[Any]] | None = None,
+        ids: Mapping[str, Any] | None = None,
     ) -> "Predictions":
         """From predicted numbers (N,)."""
         columns = _keys(rows, ids, [])
@@ -84,6 +109,11 @@ class Predictions:
     def rows(self) -> np.ndarray:
         """Row numbers, int64 (N,)."""
         return self.frame[ROW].to_numpy()
+
+    @property
+    def labels(self) -> list[Any]:
+        """The predicted labels or numbers, one a row."""
+        return self.frame[PREDICTION].to_list()
 
     def probabilities(self) -> np.ndarray | None:
         """Probabilities float64 (N, C) in the order of `classes`; None when only classes were given."""
@@ -157,7 +187,7 @@ class Predictions:
         return cls(_typed(frame, task or "classification", path), task or "classification", target, tuple(names))
 
 
-def _keys(rows: Any, ids: Mapping[str, Sequence[Any]] | None, classes: Sequence[str]) -> dict[str, Any]:
+def _keys(rows: Any, ids: Mapping[str, Any] | None, classes: Sequence[str]) -> dict[str, Any]:
     columns: dict[str, Any] = {ROW: pl.Series(np.asarray(rows, dtype=np.int64))}
     taken = {ROW, PREDICTION, *(PROBABILITY + name for name in classes)}
     for name, cells in (ids or {}).items():
