@@ -14,22 +14,20 @@ SMALLEST_PROBABILITY = 1e-12
 COLDEST, HOTTEST = 0.05, 20.0
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature T that makes the mean −log softmax(z / T)[label] least, on the development set.
+def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The temperature T that makes the mean −log softmax(log p / T)[label] least, on the development set.
 
-    logits (N, C), of which log probabilities are one form; labels int (N,). The loss is convex in β = 1/T, so
-    the root of its slope Σ_i (E_p(β)[z_i] − z_i,label) is the only minimum (Guo et al. 2017, section 4.2).
-    Kept within [0.05, 20]; 1.0 when there is no row.
+    labels int (N,), probabilities (N, C). The loss is convex in β = 1/T, so the root of its slope
+    Σ_i (E_p(β)[z_i] − z_i,label) is the only minimum (Guo et al. 2017, section 4.2). Kept within [0.05, 20];
+    1.0 when there is no row.
 
-    >>> fit_temperature(np.log([[.9, .1], [.1, .9], [.9, .1], [.9, .1]]), np.array([0, 1, 0, 1])) > 1
+    >>> fit_temperature(np.array([0, 1, 0, 1]), np.array([[.9, .1], [.1, .9], [.9, .1], [.9, .1]])) > 1
     True
     """
-    labels = _checked(labels, logits)
+    labels = _checked(labels, probabilities)
     if len(labels) == 0:
         return 1.0
-    logits = log_softmax(np.asarray(logits, dtype=np.float64), axis=1)
-    if not np.isfinite(logits).all():
-        raise DataError("expected finite logits, received some that are not; clip probabilities before the logarithm")
+    logits = log_softmax(np.log(np.clip(probabilities, SMALLEST_PROBABILITY, 1.0)), axis=1)
     picked = logits[np.arange(len(labels)), labels]
 
     def slope(beta: float) -> float:
@@ -96,11 +94,11 @@ def _sentence(error: float, chance: float, surplus: float) -> str:
             f"by {abs(surplus):.1%} on average.")
 
 
-def _checked(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def _checked(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     labels = np.asarray(labels).astype(np.int64)
-    shape = np.shape(scores)
+    shape = np.shape(probabilities)
     if len(shape) != 2 or shape[0] != len(labels):
-        raise DataError(f"expected one line of {len(labels)} for each label, one column a class, received shape {shape}")
+        raise DataError(f"expected probabilities of shape ({len(labels)}, classes), received {shape}")
     if len(labels) and (labels.min() < 0 or labels.max() >= shape[1]):
         raise DataError(f"expected class numbers 0 to {shape[1] - 1}, received others; leave out rows without a label")
     return labels
