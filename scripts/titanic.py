@@ -1,9 +1,9 @@
 """Titanic: 1,309 passengers, survived or not, with missing ages, cabins and ports (OpenML 40945, public domain).
 
 From the test data inside the scikit-learn wheel (pip install scikit-learn). Writes titanic.csv and, in the same
-spelling, nine tenths of it as train.csv and the rest as test.csv. The columns `boat` (lifeboat) and `body` (number of the body
-found) tell the answer after the event: they are dropped unless --leaks, which keeps them for the audit to find.
-Families travel on one ticket: `ticket` can be used as --group.
+spelling, nine tenths of it as train.csv and the rest as test.csv. The columns `boat` (lifeboat) and `body` (number of
+the body found) tell the answer after the event: they are dropped unless --leaks, which keeps them for the audit to
+find. Families travel on one ticket: `ticket` can be used as --group.
 
     python scripts/titanic.py data-real/titanic
 """
