@@ -24,6 +24,8 @@ _SHAPE = re.compile(
     rf"\s*(?:{_CURRENCY}|%)?\s*(?P<close>\))?"
 )
 _PLAIN = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_PLAIN_DECIMAL = r"^[-+]?[0-9]*\.[0-9]+$"
+_TWO_READINGS = r"^[-+]?[1-9][0-9]{0,2}\.[0-9]{3}$"
 _SPACES = re.compile(r"['’\u00a0\u2009\u202f ]")
 _GROUPED_BY_COMMA = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{2,3})*,[0-9]{3}")  # also 12,34,567 as written in India
 _GROUPED_BY_POINT = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
@@ -122,6 +124,22 @@ def decimal_evidence(cells: Iterable[tuple[str, int]]) -> DecimalEvidence:
             ambiguous += count
             example = example or text
     return DecimalEvidence(point, comma, ambiguous, example)
+
+
+def column_decimal_evidence(cells: pl.Series, *, sample: int = 2000) -> DecimalEvidence:
+    """`decimal_evidence` of a column of strings: plain decimals are counted, other spellings sampled.
+
+    >>> column_decimal_evidence(pl.Series(["1.5", "2.25", "3.125", None]))
+    DecimalEvidence(point=2, comma=0, ambiguous=1, example='3.125')
+    """
+    marked = cells.drop_nulls()
+    marked = marked.filter(marked.str.contains(r"[.,]"))
+    if not marked.len():
+        return DecimalEvidence()
+    certain = marked.str.contains(_PLAIN_DECIMAL) & ~marked.str.contains(_TWO_READINGS)
+    rest = marked.filter(~certain).value_counts(sort=True).head(sample)
+    others = decimal_evidence(zip(*(column.to_list() for column in rest.get_columns()), strict=True))
+    return DecimalEvidence(int(certain.sum()) + others.point, others.comma, others.ambiguous, others.example)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,81 @@
+"""Dates written as text: which format a column is in, and its cells as seconds."""
+
+import re
+
+import polars as pl
+
+_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y",
+         "%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%b %d %Y", "%b %d, %Y", "%B %d, %Y")
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S%.f", "T%H:%M", "T%H:%M:%S", "T%H:%M:%S%.f")
+_LOOK = re.compile(
+    r"\s*(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4}|\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{4}"
+    r"|[A-Za-z]{3,9} \d{1,2},? \d{4})(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:Z|UTC|[+-]\d\d:?\d\d)?)?\s*"
+)
+_ZONE = r"\s*(?:Z|UTC|[+-]\d\d:?\d\d)$"
+ENOUGH = 0.95
+
+
+def date_format(cells: pl.Series, *, sample: int = 200) -> str | None:
+    """The format, as `strftime` writes it, in which at least 95 % of the filled cells are dates; None if there is none.
+
+    Where day and month could be exchanged in every cell the day is taken to come first.
+
+    >>> date_format(pl.Series(["2024-01-31", "2024-02-01", None]))
+    '%Y-%m-%d'
+    >>> date_format(pl.Series(["01/31/2024", "02/01/2024"]))
+    '%m/%d/%Y'
+    """
+    filled = cells.drop_nulls()
+    if cells.dtype != pl.String or not filled.len():
+        return None
+    looked = filled.gather_every(max(1, filled.len() // sample)).to_list()
+    if sum(_LOOK.fullmatch(text) is not None for text in looked) < ENOUGH * len(looked):
+        return None
+    filled = filled.unique()
+    clock = next(text for text in looked if _LOOK.fullmatch(text))
+    best, most = None, 0
+    for times in _TIMES:
+        if bool(times) != (":" in clock) or times.startswith("T") != bool(re.search(r"\dT\d", clock)):
+            continue
+        for days in _DAYS:
+            count = filled.len() - _parse(filled, days + times).null_count()
+            if count > most:
+                best, most = days + times, count
+    return best if most >= ENOUGH * filled.len() else None
+
+
+def seconds_of(cells: pl.Series) -> pl.Series | None:
+    """Float64 seconds since 1970 of a column of dates, or its own numbers; null where unreadable, None if neither.
+
+    >>> seconds_of(pl.Series(["1970-01-02", "1970-01-03", None])).to_list()
+    [86400.0, 172800.0, None]
+    """
+    if cells.dtype.is_numeric():
+        return cells.cast(pl.Float64)
+    if cells.dtype in (pl.Date, pl.Datetime):
+        return cells.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 1e6
+    form = date_format(cells)
+    if form is not None:
+        return _parse(cells, form).dt.epoch("us").cast(pl.Float64) / 1e6 - _offset(cells)
+    from gradatim.data.numbers import parse_numbers
+
+    if cells.dtype != pl.String:
+        return None
+    column = parse_numbers(cells)
+    return None if column.unreadable.any() or column.missing.all() else column.values
+
+
+def _parse(cells: pl.Series, form: str) -> pl.Series:
+    plain = cells.str.strip_chars()
+    if "%H" in form:
+        plain = plain.str.replace(_ZONE, "")
+        return plain.str.to_datetime(form, strict=False, time_unit="us")
+    return plain.str.to_date(form, strict=False).cast(pl.Datetime("us"))
+
+
+def _offset(cells: pl.Series) -> pl.Series:
+    """Seconds by which each cell's own time zone is ahead."""
+    parts = cells.str.extract_groups(r":\d\d.*([+-])(\d\d):?(\d\d)\s*$").struct.unnest()
+    sign, hours, minutes = (parts[name] for name in parts.columns)
+    size = hours.cast(pl.Float64) * 3600 + minutes.cast(pl.Float64) * 60
+    return (size * (sign == "-").replace_strict({True: -1.0, False: 1.0}, default=1.0)).fill_null(0.0)

@@ -1,0 +1,401 @@
+"""The rules by which a column gets its kind and role, in order; each leaves its evidence in `why`.
+
+A rule is a small function `rule(facts, draft, request)`. It may set `draft.kind` if no rule before it did, set the
+column aside (role ignore) if the user gave it no role, and say what it counted. RULES at the end is the order.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from gradatim.data.dates import date_format, seconds_of
+from gradatim.data.evidence import Facts, Numbers
+from gradatim.data.numbers import DecimalEvidence
+from gradatim.errors import SchemaError
+from gradatim.problems import Problems
+
+ENOUGH = 0.95  # of the cells must be numbers for a number column
+FEW_INPUT = 5  # an input of at most so many whole numbers is a category …
+FEW_TARGET = 20  # … and a target of at most so many
+ROWS_PER_INPUT_CLASS = 10
+ROWS_PER_CLASS = 3
+FEW_TEXTS = 20
+TEXT_WORDS = 3.0  # mean words from which texts are read as texts
+SEQUENCE = 20  # rows from which unique whole numbers 1, 2, 3 … are row numbers
+_IDENTIFIER = re.compile(r"(?:^|[ _.-])(?:id|ids|uuid|guid|index|key|rowid|row|rownames|nr)$|[a-z](?:Id|ID|Uuid|UUID)$")
+_ANY_CASE = re.compile(r"^(?:id|uuid|guid|index|rowid|rownames|unnamed: 0|key)$", re.IGNORECASE)
+_LABEL = re.compile(r"^(?:label|labels|class|target|category|y)$", re.IGNORECASE)
+_RANDOM = re.compile(r"[0-9a-fA-F-]{8,}")
+_MAGIC = {"image": (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00*"),
+          "audio": (b"fLaC", b"OggS", b"ID3", b"\xff\xfb")}
+
+
+@dataclass(slots=True)
+class Draft:
+    """A column on its way through the rules."""
+
+    kind: str | None = None
+    role: str | None = None
+    why: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    named: bool = False  # the user named the kind: no rule sets the column aside but for being empty or constant
+    numbers: Numbers | None = None
+
+    def say(self, sentence: str) -> None:
+        """Leave evidence."""
+        self.why.append(sentence)
+
+    def set_aside(self, reason: str) -> None:
+        """Role ignore, unless the user gave a role or a kind."""
+        self.say(reason)
+        if self.role is None and not self.named:
+            self.role = "ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for, and what only the whole table tells."""
+
+    roles: Mapping[str, str]
+    kinds: Mapping[str, str]
+    task: str | None
+    decimal: str  # the decimal mark of columns that leave it open
+    decimal_why: str
+    family_is_number: Callable[[str], bool]  # whether the numbered columns beside this one are amounts
+    problems: Problems | None
+    line: Callable[[int], int | None]
+
+
+def roles_named(facts: Facts, draft: Draft, request: Request) -> None:
+    """The role that the user named."""
+    role = request.roles.get(facts.name)
+    if role is not None:
+        draft.role = role
+        draft.say(f"you named it the {role} column" if role != "ignore" else "you asked to ignore it")
+
+
+def kind_named(facts: Facts, draft: Draft, request: Request) -> None:
+    """The kind that the user named, or that the task asks of its target."""
+    kind = request.kinds.get(facts.name)
+    if kind is not None:
+        draft.kind, draft.named = kind, True
+        draft.say(f"you named its kind {kind}")
+    elif draft.role == "target" and request.task in ("classification", "regression"):
+        draft.kind = "category" if request.task == "classification" else "number"
+        draft.say(f"the task {request.task} asks for a {draft.kind}")
+
+
+def empty(facts: Facts, draft: Draft, request: Request) -> None:
+    """A column without a single cell."""
+    if facts.filled:
+        return
+    draft.kind = draft.kind or "category"
+    draft.say(f"all {facts.rows:,} cells are missing")
+    if draft.role in (None, "input"):
+        draft.role = "ignore"
+
+
+def constant(facts: Facts, draft: Draft, request: Request) -> None:
+    """The same cell in every row teaches nothing; beside missing cells, being there does."""
+    if facts.distinct != 1 or facts.rows < 2:
+        return
+    cell = _shown(facts.cells.drop_nulls()[0])
+    if not facts.missing:
+        draft.say(f"the same cell in all {facts.rows:,} rows ({cell})")
+        if draft.role in (None, "input"):
+            draft.role = "ignore"
+    elif draft.kind is None and not facts.endings[0] and not facts.cells.dtype.is_nested():
+        draft.kind = "category"
+        draft.say(f"one value ({cell}) in {facts.filled:,} rows, missing in {facts.missing:,}: being there is the "
+                  "information")
+
+
+def files(facts: Facts, draft: Draft, request: Request) -> None:
+    """File names of pictures or sounds, and whether the files exist."""
+    kind, _, endings = facts.endings
+    if kind is None or draft.kind not in (None, kind):
+        return
+    if any("://" in cell for cell in facts.sample):
+        draft.kind = draft.kind or "text"
+        draft.set_aside(f"addresses of {_plural(kind)} on the network, not fetched; save the files beside the table")
+        return
+    draft.kind = kind
+    there, looked = facts.existing
+    draft.say(f"file names ending in {', '.join(endings)}; {there:,} of {looked:,} sampled exist")
+    if not there:
+        place = facts.folder if facts.folder is not None else "the working directory"
+        draft.set_aside(f"no such file under {place}, where names are looked up; put the files there or mend the names")
+
+
+def typed(facts: Facts, draft: Draft, request: Request) -> None:
+    """Cells that a frame brings in a type of their own: booleans, bytes, lists, dates."""
+    dtype = facts.cells.dtype
+    if draft.kind is not None or facts.is_text or dtype.is_numeric():
+        return
+    if dtype == pl.Boolean:
+        draft.kind = "category"
+        draft.say(f"booleans, {facts.distinct} different in {facts.filled:,} cells")
+    elif dtype in (pl.Date, pl.Datetime):
+        draft.kind = "text"
+        draft.set_aside("dates: used only where you name it the time column (--time)")
+    elif dtype in (pl.Binary, pl.Struct):
+        draft.kind = _kind_of_bytes(facts)
+        if draft.kind is None:
+            draft.kind = "text"
+            draft.set_aside(f"cells of type {dtype}, neither pictures nor sounds")
+        else:
+            draft.say(f"the bytes of {_plural(draft.kind)}")
+    else:
+        draft.kind = "series" if dtype in (pl.List, pl.Array) and dtype.inner.is_numeric() else "labels"  # type: ignore[attr-defined]
+        draft.set_aside(f"lists ({dtype}), which no task here reads yet")
+
+
+def dates(facts: Facts, draft: Draft, request: Request) -> None:
+    """Dates written as text are set aside unless they are the time column; a time column must order the rows."""
+    form = date_format(facts.cells) if draft.kind in (None, "text") and facts.is_text else None
+    if form is not None:
+        draft.kind = "text"
+        draft.say(f"dates written {form}")
+        if draft.role is None and not draft.named:
+            draft.set_aside("dates tell when, not what: used only where you name it the time column (--time)")
+    if draft.role == "time" and form is None and seconds_of(facts.cells) is None:
+        raise SchemaError(f"column '{facts.name}': expected dates or numbers in the time column, received "
+                          f"{_shown(facts.sample[0]) if facts.sample else 'nothing'}; name another column")
+
+
+def amounts(facts: Facts, draft: Draft, request: Request) -> None:
+    """Numbers and numbers written as text; few whole numbers are names of classes."""
+    if draft.kind not in (None, "number", "category") or not facts.filled:
+        return
+    if not facts.looks_numeric:
+        if draft.kind == "number":
+            raise SchemaError(f"column '{facts.name}': expected numbers, received texts such as "
+                              f"{_shown(facts.sample[0])}; leave its kind open or choose another column")
+        return
+    decimal, why = _decimal(facts, request)
+    numbers = draft.numbers = facts.numbers(decimal)
+    if draft.kind == "category" or not numbers.readable:
+        return
+    counted = f"{numbers.readable:,} of {numbers.readable + numbers.unreadable:,} cells are numbers"
+    if draft.kind is None and numbers.share < ENOUGH:
+        draft.say(f"{counted}, fewer than {ENOUGH:.0%}; --kind {facts.name}=number reads them and lists the others")
+        return
+    draft.say(counted)
+    if draft.kind is None:
+        draft.kind = _class_or_amount(facts, draft, numbers, request)
+    if draft.kind == "number":
+        if why:
+            draft.say(why)
+        if decimal == ",":
+            draft.options["decimal"] = ","
+        _list_unreadable(facts, draft, numbers, request)
+
+
+def classes_or_texts(facts: Facts, draft: Draft, request: Request) -> None:
+    """Texts that come back are categories, texts of several words or of many spellings are texts."""
+    if draft.kind is not None or not facts.is_text:
+        return
+    distinct, filled, words = facts.distinct, facts.filled, facts.words
+    counted = f"{distinct:,} different texts in {filled:,} cells, {words:.1f} words each on average"
+    if distinct <= FEW_TEXTS and distinct <= filled / 2:
+        kind, rule = "category", f"at most {FEW_TEXTS}, so a category"
+    elif draft.role == "target" and distinct <= filled / 2:
+        kind, rule = "category", "they repeat, so classes"
+    elif words >= TEXT_WORDS:
+        kind, rule = "text", f"{TEXT_WORDS:g} words or more, so text"
+    elif distinct <= filled / 2:
+        kind, rule = "category", "short and repeated, so a category"
+    elif draft.role in ("id", "group"):
+        kind, rule = "category", "names"
+    else:
+        kind, rule = "text", "more than half occur once or differ, so text"
+    draft.kind = kind
+    draft.say(f"{counted}: {rule}")
+
+
+def row_names(facts: Facts, draft: Draft, request: Request) -> None:
+    """Row numbers and identifiers are set aside: they tell rows apart, not what they are."""
+    if draft.role is not None or draft.named or facts.rows < 2:
+        return
+    named = bool(_IDENTIFIER.search(facts.name) or _ANY_CASE.match(facts.name))
+    unique = facts.distinct == facts.rows
+    whole = draft.numbers is not None and draft.numbers.share == 1.0 and draft.numbers.whole
+    if draft.kind in ("number", "category", "text") and unique and whole and draft.numbers is not None:
+        low, high = draft.numbers.range
+        if draft.numbers.consecutive and (named or facts.rows >= SEQUENCE):
+            draft.set_aside(f"counts the rows from {low:.0f} to {high:.0f}, each once: it tells rows apart, not what "
+                            f"they are; --id {facts.name} keeps it for the submission")
+        elif named:
+            draft.set_aside(f"all {facts.rows:,} whole numbers differ and the name says identifier; "
+                            f"--id {facts.name} keeps it for the submission")
+    elif draft.kind in ("category", "text") and facts.is_text and unique and _looks_coded(facts, named):
+        draft.set_aside(f"all {facts.rows:,} cells differ and are codes without words ({_shown(facts.sample[0])}); "
+                        f"--id {facts.name} keeps it for the submission")
+
+
+def gaps(facts: Facts, draft: Draft, request: Request) -> None:
+    """How many cells are missing, and which spellings say so."""
+    spelled = facts.spelled_missing if draft.kind in ("number", "category", "text") else {}
+    if facts.missing and facts.filled:
+        draft.say(f"{facts.missing:,} of {facts.rows:,} cells are empty")
+    if spelled:
+        shown = ", ".join(f"'{text}' {count:,} times" for text, count in list(spelled.items())[:3])
+        draft.say(f"{shown}: taken as missing" if draft.kind == "number" else f"{shown}: kept as it is written")
+
+
+def spellings(facts: Facts, draft: Draft, request: Request) -> None:
+    """Labels that differ only by case or spaces are counted apart, which is seldom meant."""
+    if draft.kind != "category" or not facts.is_text or facts.distinct > 10_000 or draft.role == "ignore":
+        return
+    groups: dict[str, list[tuple[str, int]]] = {}
+    for text, count in facts.counts:
+        groups.setdefault(" ".join(text.split()).casefold(), []).append((text, count))
+    for variants in [group for group in groups.values() if len(group) > 1][:5]:
+        shown = " and ".join(f"'{text}' ({count:,} times)" for text, count in variants[:4])
+        sentence = f"{shown} differ only by case or spaces and count as different; make them one if they are"
+        draft.say(sentence)
+        if request.problems is not None:
+            request.problems.add("label-spelling", sentence, column=facts.name)
+
+
+Rule = Callable[[Facts, Draft, Request], None]
+RULES: tuple[Rule, ...] = (
+    roles_named,
+    kind_named,
+    empty,
+    constant,
+    files,
+    typed,
+    dates,
+    amounts,
+    classes_or_texts,
+    row_names,
+    gaps,
+    spellings,
+)
+
+
+def _class_or_amount(facts: Facts, draft: Draft, numbers: Numbers, request: Request) -> str:
+    """Category for codes and few whole numbers, else number; says the rule that decided."""
+    codes = _leading_zeros(facts)
+    if codes:
+        draft.say(f"{codes[0]:,} of them begin with 0 as codes do ('{codes[1]}'), so a category")
+        return "category"
+    if draft.role in ("id", "group"):
+        return "category" if numbers.whole else "number"
+    if draft.role == "time" or not numbers.whole:
+        return "number"
+    distinct, (low, high) = numbers.distinct, numbers.range
+    if draft.role == "target":
+        return _target_kind(facts, draft, numbers)
+    if distinct <= FEW_INPUT and numbers.readable >= ROWS_PER_INPUT_CLASS * distinct:
+        if request.family_is_number(facts.name):
+            draft.say(f"{distinct} different whole numbers, but most columns of its numbered family are amounts")
+            return "number"
+        draft.say(f"{distinct} different whole numbers ({low:g}…{high:g}), at most {FEW_INPUT}: a category")
+        return "category"
+    if _IDENTIFIER.search(facts.name) and distinct <= numbers.readable / 2:
+        draft.say(f"the name says identifier and {distinct:,} values repeat: a category; --group {facts.name} "
+                  "keeps the rows of one together")
+        return "category"
+    draft.say(f"{distinct:,} different {'whole ' if numbers.whole else ''}numbers ({low:g}…{high:g})")
+    return "number"
+
+
+def _target_kind(facts: Facts, draft: Draft, numbers: Numbers) -> str:
+    distinct, (low, high) = numbers.distinct, numbers.range
+    counted = f"{distinct:,} different whole numbers ({low:g}…{high:g}) in {numbers.readable:,} rows"
+    contiguous = low in (0, 1) and high - low + 1 == distinct
+    if distinct <= FEW_TARGET and numbers.readable >= ROWS_PER_CLASS * distinct:
+        draft.say(f"{counted}, at most {FEW_TARGET}: classes; --task regression predicts the number")
+        return "category"
+    if contiguous and distinct <= 1000 and numbers.readable >= 10 * distinct and _LABEL.match(facts.name):
+        draft.say(f"{counted}, without a gap, and the name says label: classes; --task regression predicts the number")
+        return "category"
+    draft.say(f"{counted}: amounts; --task classification predicts them as classes")
+    return "number"
+
+
+def _decimal(facts: Facts, request: Request) -> tuple[str, str]:
+    """The decimal mark of a column, and a sentence where there was something to decide."""
+    evidence = facts.decimals
+    decimal = evidence.decide(request.decimal)
+    if evidence.point != evidence.comma:
+        why = _counted_marks(evidence) if evidence.comma else ""
+    elif evidence.ambiguous and ("," in (evidence.example or "") or request.decimal == ","):
+        reading = "decimals" if (decimal in (evidence.example or "")) else "thousands"
+        other = "." if decimal == "," else ","
+        why = (f"'{evidence.example}' has two readings and no cell decides: read as {reading}{request.decimal_why}; "
+               f'set the option "decimal": "{other}" in the schema file for the other')
+    else:
+        why = ""
+    return decimal, why
+
+
+def _counted_marks(evidence: DecimalEvidence) -> str:
+    mark, most, least = "'.'", evidence.point, evidence.comma
+    if least > most:
+        mark, most, least = "','", least, most
+    against = f", against it {least:,}" if least else ""
+    example = f"; {evidence.ambiguous:,} with two readings ('{evidence.example}') follow" if evidence.ambiguous else ""
+    return f"{mark} marks decimals: {most:,} cells allow no other reading{against}{example}"
+
+
+def _list_unreadable(facts: Facts, draft: Draft, numbers: Numbers, request: Request) -> None:
+    if not numbers.unreadable:
+        return
+    rows = numbers.column.unreadable.arg_true().to_list()
+    first = facts.cells[rows[0]]
+    line = request.line(rows[0])
+    place = f"line {line}" if line is not None else f"row {rows[0]}"
+    draft.say(f"{numbers.unreadable:,} cells are no numbers and count as missing (first: {_shown(first)} in {place})")
+    if request.problems is not None:
+        for row in rows[:1000]:
+            request.problems.add("number-unreadable", f"{_shown(facts.cells[row])}: expected a number, received text",
+                                 column=facts.name, row=row, line=request.line(row))
+
+
+def _leading_zeros(facts: Facts) -> tuple[int, str] | None:
+    """How many whole numbers are written with a leading zero, and one of them."""
+    if not facts.is_text:
+        return None
+    coded = facts.cells.filter(facts.cells.str.contains(r"^0[0-9]+$").fill_null(False))
+    return (coded.len(), coded[0]) if coded.len() else None
+
+
+def _looks_coded(facts: Facts, named: bool) -> bool:
+    """Unique texts without spaces that share a pattern of letters and digits, or whose column is named as an id."""
+    if any(" " in cell.strip() for cell in facts.sample):
+        return False
+    if named:
+        return True
+    if facts.rows < SEQUENCE:
+        return False
+    if all(_RANDOM.fullmatch(cell) for cell in facts.sample):
+        return True
+    shapes = [re.sub(r"\d+", "9", re.sub(r"[^\W\d_]+", "a", cell)) for cell in facts.sample]
+    common = max(set(shapes), key=shapes.count)
+    return "9" in common and shapes.count(common) >= 0.9 * len(shapes)
+
+
+def _kind_of_bytes(facts: Facts) -> str | None:
+    cells = [cell.get("bytes") if isinstance(cell, dict) else cell for cell in facts.sample[:20]]
+    data = [cell for cell in cells if isinstance(cell, bytes)]
+    for kind, signatures in _MAGIC.items():
+        if data and all(cell.startswith(signatures) for cell in data):
+            return kind
+    if data and all(cell[:4] == b"RIFF" for cell in data):
+        return "image" if data[0][8:12] == b"WEBP" else "audio"
+    return None
+
+
+def _plural(kind: str) -> str:
+    return "pictures" if kind == "image" else "sounds"
+
+
+def _shown(cell: Any) -> str:
+    text = " ".join(str(cell).split())
+    return f"'{text[:37]}…'" if len(text) > 40 else f"'{text}'"
