@@ -28,7 +28,10 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon", "momentum"])
+@pytest.mark.parametrize(
+    "optimizer",
+    ["adamw", pytest.param("muon", marks=pytest.mark.slow), pytest.param("momentum", marks=pytest.mark.slow)],
+)
 def test_resume_after_sigkill_is_bit_equal(tmp_path, optimizer, one_thread):
     main = runpy.run_path(str(SCRIPT))["main"]
     for name in ("whole", "killed"):
