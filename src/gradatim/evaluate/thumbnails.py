@@ -1,0 +1,133 @@
+"""What a row looks like: its picture as a small data URI, its sound as a spectrogram with its numbers, its text.
+
+Cells come from strangers: names stay under their folder, bytes and pixels are limited before decoding, and what
+cannot be shown is named instead.
+"""
+
+import base64
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from PIL import Image
+from scipy.signal import stft
+
+from gradatim.data.codecs.cell_files import file_cell, read_bytes
+from gradatim.data.codecs.picture import open_picture, upright
+from gradatim.errors import CellError, GradatimError
+
+SIDE = 168
+LONGEST_TEXT = 280
+MOST_BYTES = 32 * 2**20
+MOST_PIXELS = 64_000_000
+LONGEST_SECONDS = 30.0
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Dark blue to pale yellow, evenly rising in lightness, so that loud parts read in print too.
+_HEAT = np.array([[12, 18, 48], [34, 62, 122], [50, 118, 152], [112, 172, 140], [214, 212, 128], [253, 245, 205]])
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A cell to show: `image` is a data URI or empty, `text` a line or a passage, `note` its numbers."""
+
+    column: str
+    kind: str
+    text: str = ""
+    image: str = ""
+    note: str = ""
+    small: bool = False
+
+
+def view_cell(column: str, kind: str, cell: Any, folder: Path | None) -> View:
+    """How to show a cell of that kind; a cell that cannot be read gives its name and the reason."""
+    if cell is None:
+        return View(column, kind, note="missing")
+    if kind not in ("image", "audio"):
+        return View(column, kind, text=plain(cell))
+    try:
+        return (_picture if kind == "image" else _sound)(column, cell, folder)
+    except CellError as error:
+        return View(column, kind, text=_name(cell), note=plain(error))
+    except (GradatimError, OSError, ValueError, RuntimeError, MemoryError, SyntaxError) as error:
+        return View(column, kind, text=_name(cell), note=plain(f"cannot be shown: {error}"))
+
+
+def plain(cell: Any, longest: int = LONGEST_TEXT) -> str:
+    """A cell as text without control characters, cut with an ellipsis.
+
+    >>> plain(12.5), plain("a" * 9, longest=4)
+    ('12.5', 'aaa…')
+    """
+    if isinstance(cell, float):
+        cell = f"{cell:.6g}"
+    text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(cell)[: 4 * longest]).strip()
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
+def picture_uri(image: Image.Image, *, side: int = SIDE) -> str:
+    """A picture no larger than `side` as a data URI: PNG while it is small, else JPEG."""
+    image = image if image.mode in ("L", "RGB") else image.convert("RGB")
+    if max(image.size) > side:
+        image = image.copy()
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    if image.width * image.height <= 72 * 72:
+        image.save(buffer, "PNG", optimize=True)
+        return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    image.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _picture(column: str, cell: Any, folder: Path | None) -> View:
+    image = open_picture(cell, folder, max_bytes=MOST_BYTES, max_pixels=MOST_PIXELS)
+    width, height = image.size
+    image = upright(image, white=65535 if image.mode.startswith("I;16") else 255, draft=(2 * SIDE, 2 * SIDE))
+    return View(column, "image", _name(cell), picture_uri(image), f"{width} × {height}", small=max(image.size) <= 96)
+
+
+def _sound(column: str, cell: Any, folder: Path | None) -> View:
+    """Log-power spectrogram of the first seconds, low frequencies at the bottom, 70 dB deep."""
+    wave, hertz, seconds, channels = _samples(cell, folder)
+    note = f"{seconds:.2f} s, {hertz:,} Hz, {channels} channel{'s' if channels > 1 else ''}"
+    if not len(wave) or not np.isfinite(wave).all():
+        return View(column, "audio", _name(cell), note=note + ", no samples to draw")
+    level = 20 * np.log10(max(float(np.sqrt((wave**2).mean())), 1e-10))
+    note += f", {level:.0f} dB" if level > -120 else ", silent"
+    window = int(min(max(64, 2 ** round(np.log2(hertz * 0.032))), 2048))
+    wave = np.pad(wave, (0, max(0, 2 * window - len(wave))))
+    _, _, spectrum = stft(wave, nperseg=window, noverlap=window // 2)
+    decibels = 20 * np.log10(np.abs(spectrum) + 1e-10)
+    shade = ((decibels - decibels.max()) / 70 + 1).clip(0, 1)[::-1]
+    small = Image.fromarray(np.rint(shade * 255).astype(np.uint8)).resize((260, 110), Image.Resampling.BILINEAR)
+    place = np.asarray(small) / 255 * (len(_HEAT) - 1)
+    colours = np.stack([np.interp(place, range(len(_HEAT)), _HEAT[:, c]) for c in range(3)], axis=-1)
+    return View(column, "audio", _name(cell), picture_uri(Image.fromarray(colours.astype(np.uint8)), side=260), note)
+
+
+def _samples(cell: Any, folder: Path | None) -> tuple[np.ndarray, int, float, int]:
+    """Mono samples of at most 30 seconds, hertz, full length in seconds, channels."""
+    if isinstance(cell, dict) and "array" in cell:
+        wave, hertz = np.asarray(cell["array"], dtype=np.float64), int(cell.get("sampling_rate") or 16000)
+        wave = wave.reshape(len(wave), -1) if wave.ndim else wave.reshape(1, 1)
+    elif isinstance(cell, np.ndarray | list | tuple):
+        wave, hertz = np.asarray(cell, dtype=np.float64).reshape(len(cell), -1), 16000
+    else:
+        content = file_cell(cell)
+        if content is None:
+            raise CellError("audio-unreadable", f"expected a sound, received {type(cell).__name__}")
+        if isinstance(content, str):
+            content = read_bytes(content, folder, kind="audio", max_bytes=MOST_BYTES)
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            hertz, frames = file.samplerate, file.frames
+            wave = file.read(int(LONGEST_SECONDS * hertz), always_2d=True)
+        return wave.mean(axis=1), hertz, frames / hertz, wave.shape[1]
+    return wave[: int(LONGEST_SECONDS * hertz)].mean(axis=1), hertz, len(wave) / hertz, wave.shape[1]
+
+
+def _name(cell: Any) -> str:
+    content = file_cell(cell)
+    return plain(content, 80) if isinstance(content, str) else ""
