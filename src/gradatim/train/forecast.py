@@ -1,6 +1,7 @@
 """From measured seconds to a plan: how long a step takes, and how many epochs fit into the time there is."""
 
 import copy
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from gradatim.train.steps import Step
 
 # Share of the time that a plan leaves free: steps of a busy machine vary by about this much.
 RESERVE = 0.1
+FEWEST = 5  # steps that are timed at least, after the warm-up
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """seconds_per_step: mean of the measured steps, loading included; first_step_seconds: warm-up; steps:
+    """seconds_per_step: median of the measured steps, loading included; first_step_seconds: warm-up; steps:
     measured.
     """
 
@@ -62,15 +64,16 @@ def measure(
             else:
                 times.append(now - mark)
             mark, count = now, number + 1
-            if len(times) >= steps or (now - began > seconds and times):
+            if len(times) >= steps or (now - began > seconds and len(times) >= FEWEST):
                 break
     finally:
         step.load_state_dict(before)
         torch.set_rng_state(random_state)
     if not count:
         raise GradatimError("expected at least one batch to measure, received none; is the training part empty?")
-    mean = sum(times) / len(times) if times else first / count
-    return Measured(mean, first, len(times))
+    # The median: on a busy machine single steps take many times as long as the rest.
+    pace = statistics.median(times) if times else first / count
+    return Measured(pace, first, len(times))
 
 
 def default_batch_size(rows: int) -> int:

@@ -1,0 +1,5 @@
+"""`python -m gradatim`."""
+
+from gradatim.cli import main
+
+main()

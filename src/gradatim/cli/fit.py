@@ -1,0 +1,164 @@
+"""`gradatim fit`: from a table to a checked, explained, saved model."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from gradatim.cli.console import pairs, print_json, say, show_table, silent
+
+Repeated = Annotated[tuple[str, ...], Parameter(negative="")]
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def fit(
+    source: str | None = None,
+    *,
+    target: str | None = None,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    schema: Path | None = None,
+    task: str | None = None,
+    id: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    ignore: Repeated = (),
+    kind: Repeated = (),
+    encoder: Repeated = (),
+    fusion: str = "concatenation",
+    metric: str | None = None,
+    test: str | None = None,
+    minutes: float = 10.0,
+    epochs: int | None = None,
+    seed: int = 0,
+    ledger: str = "masked",
+    optimizer: str | None = None,
+    learning_rate: float | None = None,
+    label_smoothing: float | None = None,
+    mixup: float = 0.0,
+    resume: Path | None = None,
+    force: Flag = False,
+    json: Flag = False,
+    quiet: Flag = False,
+) -> None:
+    """From a table (CSV, TSV, Parquet, JSON lines) or a folder of class folders to a checked, explained, saved model.
+
+    Parameters
+    ----------
+    source
+        The file or folder to learn from.
+    target
+        The column to predict; a folder of class folders needs none.
+    output
+        The folder of the run; default runs/NAME-N.
+    schema
+        A schema file (see `gradatim schema`); it decides what each column is.
+    task
+        classification or regression, where the target's kind leaves a choice.
+    id
+        The column that names the rows.
+    group
+        Rows with the same value stay on one side of every split.
+    time
+        Split by this column: the past trains, the future tests.
+    ignore
+        A column to leave out; repeat for more.
+    kind
+        COLUMN=KIND where the guess is wrong: number, category, text, image, audio; repeat for more.
+    encoder
+        X=ADDRESS[:WEIGHTS]: the network for a column or a kind, as image=resnet18; repeat for more.
+    fusion
+        concatenation or attention.
+    metric
+        The metric to report and choose by, as accuracy, balanced_accuracy, auc, rmse, mae.
+    test
+        A second table: it feeds the audit; when it has labels it is scored once, last.
+    minutes
+        Time for the whole command, report included; it ends earlier on a plateau.
+    epochs
+        Passes over the data for each network, instead of what the minutes allow.
+    seed
+        Same seed, same data, same machine: same run.
+    ledger
+        What each input is worth: masked (inputs hidden from the trained model), refit (everything trained again)
+        or none.
+    optimizer
+        sgd, momentum, nesterov, adagrad, adadelta, rmsprop, adam, adamw or muon.
+    learning_rate
+        The highest learning rate of the schedule.
+    label_smoothing
+        Share of the target probability spread over all classes.
+    mixup
+        Strength α of mixup; 0 is off.
+    resume
+        Go on with an interrupted run.
+    force
+        Replace a run that stands in the output folder.
+    json
+        Print the facts of the report as JSON.
+    quiet
+        Say nothing but errors.
+    """
+    from gradatim.errors import GradatimError
+    from gradatim.run import fit as fit_table
+    from gradatim.run import resume as resume_run
+
+    speak = silent if quiet or json else say
+    if resume is not None:
+        run = resume_run(resume, say=speak)
+    elif source is None:
+        raise GradatimError("fit: expected a file or folder to learn from, or --resume RUN; see gradatim fit --help")
+    else:
+        run = fit_table(
+            source, target=target, output=output or next_folder(source), schema=schema, test=test, force=force,
+            say=speak, task=task, id=id, group=group, time=time, ignore=ignore, kinds=pairs(kind, "--kind"),
+            encoders=pairs(encoder, "--encoder"), fusion=fusion, metric=metric, minutes=minutes, epochs=epochs,
+            seed=seed, ledger=ledger, optimizer=optimizer, learning_rate=learning_rate,
+            label_smoothing=label_smoothing, mixup=mixup,
+        )
+    if json:
+        print_json(run.facts)
+    elif not quiet:
+        show_run(run)
+
+
+def next_folder(source: str) -> Path:
+    """runs/NAME-N with the first N that is free."""
+    name = Path(source).resolve().stem or "run"
+    number = 1
+    while (Path("runs") / f"{name}-{number}").exists():
+        number += 1
+    return Path("runs") / f"{name}-{number}"
+
+
+def show_run(run: Any) -> None:
+    """The candidates, the ledger, the score and the files of a run."""
+    facts = run.facts
+    rows = [
+        (c["name"], number(c["value"]), f"{number(c['low'])} to {number(c['high'])}", f"{c['seconds']:.1f}",
+         f"{c['weight']:.0%}" if c["chosen"] else "", c.get("note", ""))
+        for c in facts["candidates"]
+    ]
+    metric = facts["score"]["metric"]
+    show_table(f"Candidates: {metric} on rows held out from their fit",
+               ("candidate", metric, "95 % interval", "seconds", "weight", "note"), rows)
+    if facts.get("ledger"):
+        show_table("Modality ledger: what each input is worth", ("input", "what", metric, "change", "ms a row"),
+                   [ledger_row(entry) for entry in facts["ledger"]])
+    score = facts["score"]
+    print(f"{metric} {number(score['value'])} [{number(score['low'])}, {number(score['high'])}] on {score['rows']} "
+          f"rows used for no choice; {score['note']}")
+    print(facts["answer"]["why"])
+    if facts.get("advice"):
+        print(facts["advice"]["sentence"] if isinstance(facts["advice"], dict) else facts["advice"])
+    if run.folder is not None:
+        print(f"saved: {run.folder}  report: {run.folder / 'report.html'}")
+
+
+def number(value: Any) -> str:
+    """Four significant digits, or a dash."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+def ledger_row(entry: dict[str, Any]) -> tuple[Any, ...]:
+    """One entry of the ledger as cells."""
+    return (entry["column"], entry["what"], number(entry["value"]), entry["change"], number(entry["milliseconds"]))

@@ -1,0 +1,86 @@
+"""`gradatim predict`: answer the rows of a table with a saved run."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gradatim.cli.console import print_json, say, silent
+
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def predict(
+    run: Path,
+    source: str,
+    *,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    id: str | None = None,
+    probabilities: Flag = False,
+    force: Flag = False,
+    json: Flag = False,
+    quiet: Flag = False,
+) -> None:
+    """Answer every row of a table, in its order; submission.csv is exactly id and target in the original spellings.
+
+    Parameters
+    ----------
+    run
+        The folder of a run.
+    source
+        The file or folder to answer.
+    output
+        Where to write (.csv or .parquet); default: CSV on standard output.
+    id
+        The column that names the rows; without it they are numbered from 0.
+    probabilities
+        Add a column probability:CLASS for each class.
+    force
+        Replace the output file when it exists.
+    json
+        Print a JSON summary.
+    quiet
+        Say nothing but errors.
+    """
+    import sys
+
+    from gradatim.errors import GradatimError
+    from gradatim.problems import Problems
+    from gradatim.run import load
+
+    if output is not None:
+        if output.exists() and not force:
+            raise GradatimError(f"{output}: the file exists; choose another -o, or pass --force to replace it")
+        if output.suffix.lower() not in (".csv", ".parquet"):
+            raise GradatimError(f"{output}: expected a name ending in .csv or .parquet")
+    problems = Problems()
+    answers = load(run).predict(source, id=id, problems=problems)
+    frame = answers.submission(id or "row", probabilities=probabilities)
+    if output is None and not json:
+        sys.stdout.write(frame.write_csv())
+    elif output is not None:
+        _write(frame, output)
+    speak = silent if quiet or json else say
+    for code, count in problems.counts().items():
+        first = next(problem for problem in problems if problem.code == code)
+        speak(f"{count} × {code}; the first: {first}")
+    if json:
+        print_json({"rows": frame.height, "output": output, "problems": problems.to_json()})
+    elif output is not None:
+        speak(f"{frame.height} rows: {output}")
+
+
+def _write(frame: object, output: Path) -> None:
+    import io
+
+    import polars as pl
+
+    from gradatim.files import write_atomic
+
+    assert isinstance(frame, pl.DataFrame)
+    buffer = io.BytesIO()
+    if output.suffix.lower() == ".parquet":
+        frame.write_parquet(buffer)
+    else:
+        frame.write_csv(buffer)
+    write_atomic(output, buffer.getvalue())

@@ -1,0 +1,425 @@
+"""What a user calls: fit a table, predict, evaluate, report, save, load."""
+
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from gradatim import __version__
+from gradatim.artifact import Artifact, claim_folder, load_artifact, record_use, save_artifact
+from gradatim.audit.audit import audit_table
+from gradatim.data.duplicates import find_ties
+from gradatim.data.infer import infer_schema
+from gradatim.data.readers import read_table
+from gradatim.data.schema import Schema
+from gradatim.data.split import Split, make_split
+from gradatim.data.table import Table
+from gradatim.device import choose, pull_levers
+from gradatim.errors import DataError, GradatimError, SchemaError
+from gradatim.evaluate.predictions import Predictions
+from gradatim.files import read_json, write_atomic, write_json
+from gradatim.models.address import full_address
+from gradatim.problems import Problems
+from gradatim.tasks import TASK_OF_KIND, TASKS, Task
+from gradatim.tasks.facts import assemble_facts, check_metric, fingerprint, ledger_of, score_rows
+from gradatim.tasks.memo import Clock, Memo
+from gradatim.tasks.source import Source
+from gradatim.tasks.supervised import Choices, Outcome, fit_supervised
+
+Say = Callable[[str], None]
+REPORT_SHARE = 0.12  # of the minutes is kept for score, ledger and report
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for; stored as request.json, so that a run can be resumed and repeated."""
+
+    source: str = ""
+    target: str | None = None
+    task: str | None = None
+    id: str | None = None
+    group: str | None = None
+    time: str | None = None
+    ignore: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    schema: dict[str, Any] | None = None
+    encoders: Mapping[str, str] = field(default_factory=dict)
+    fusion: str = "concatenation"
+    metric: str | None = None
+    test: str | None = None
+    minutes: float = 10.0
+    epochs: int | None = None
+    seed: int = 0
+    ledger: str = "masked"
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    label_smoothing: float | None = None
+    mixup: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.minutes > 0:
+            raise GradatimError(f"--minutes: expected more than 0, received {self.minutes}")
+        if self.epochs is not None and self.epochs < 1:
+            raise GradatimError(f"--epochs: expected at least 1, received {self.epochs}")
+        for name, value, allowed in (
+            ("ledger", self.ledger, ("masked", "refit", "none")),
+            ("fusion", self.fusion, ("concatenation", "attention")),
+        ):
+            if value not in allowed:
+                raise GradatimError(f"--{name}: expected one of {', '.join(allowed)}; received '{value}'")
+
+
+def fit(
+    source: Any,
+    *,
+    target: str | None = None,
+    output: Path | str | None = None,
+    schema: Schema | Path | str | None = None,
+    test: Any = None,
+    force: bool = False,
+    say: Say | None = None,
+    **options: Any,
+) -> "Run":
+    """Fit a table: read, infer, audit, split, baselines, network, choice, score, refit, ledger, report.
+
+    source: a file, a folder of class folders, or a pandas / polars / Arrow frame. output: a folder to write the run
+    to (None: nothing is written). The other options are the fields of `Request`: task, id, group, time, ignore,
+    kinds, encoders, fusion, metric, minutes (of the whole call), epochs, seed, ledger ("masked" or "refit").
+    Raises GradatimError, one line, for anything that the user can mend.
+
+    >>> import polars as pl
+    >>> frame = pl.DataFrame({"x": list(range(60)), "y": ["low"] * 30 + ["high"] * 30})
+    >>> run = fit(frame, target="y", minutes=0.1, kinds={"x": "number"})
+    >>> run.predict(pl.DataFrame({"x": [1, 55]})).frame["prediction"].to_list()
+    ['low', 'high']
+    """
+    known = set(Request.__dataclass_fields__) - {"source", "target", "schema", "test"}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise GradatimError(f"fit: expected options among {', '.join(sorted(known))}; received {', '.join(unknown)}")
+    chosen = _schema_of(schema)
+    request = Request(
+        source=str(Path(source).resolve()) if isinstance(source, str | Path) else "",
+        target=target,
+        schema=None if chosen is None else chosen.to_json(),
+        test=str(Path(test).resolve()) if isinstance(test, str | Path) else None,
+        **{**options, "ignore": tuple(options.get("ignore", ()))},
+    )
+    folder = None
+    if output is not None:
+        folder = claim_folder(output, force=force)
+        if request.source:
+            write_json(folder / "request.json", asdict(request))
+    return _fit(source, test, request, folder, say or (lambda line: None))
+
+
+def resume(folder: Path | str, *, say: Say | None = None) -> "Run":
+    """Go on with an interrupted run from its last checkpoint; the same plan gives the same weights."""
+    folder = Path(folder)
+    if (folder / "artifact.json").is_file():
+        raise GradatimError(f"{folder}: this run is finished; there is nothing to resume")
+    if not (folder / "request.json").is_file():
+        raise GradatimError(f"{folder}: expected request.json of an interrupted run, found none; fit again")
+    stored = read_json(folder / "request.json")
+    try:
+        request = Request(**{**stored, "ignore": tuple(stored["ignore"])})
+    except (TypeError, KeyError) as error:
+        raise GradatimError(f"{folder / 'request.json'}: expected the request of a run, found a damaged one ({error})") from None
+    return _fit(request.source, request.test, request, folder, say or (lambda line: None))
+
+
+def _schema_of(schema: Schema | Path | str | None) -> Schema | None:
+    return Schema.load(schema) if isinstance(schema, str | Path) else schema
+
+
+def check_columns(schema: Schema, table: Table) -> None:
+    """Refuse a schema whose columns are not all in the table."""
+    missing = [column.name for column in schema.columns if column.name not in table.frame.columns]
+    if missing:
+        raise SchemaError(
+            f"{table.source}: the schema names columns that the table lacks: {', '.join(missing)}; "
+            "write a new one with `gradatim schema`"
+        )
+
+
+def pick_task(schema: Schema) -> str:
+    """The task: the user's word, else by the kind of the target."""
+    targets = schema.targets
+    if len(targets) != 1:
+        raise SchemaError(f"expected one target column, received {len(targets)}; name it with --target")
+    if not schema.inputs:
+        raise SchemaError("expected at least one input column, found none; see `gradatim schema`, then --kind C=K")
+    name = schema.task or TASK_OF_KIND.get(targets[0].kind)
+    if name not in TASKS:
+        raise SchemaError(
+            f"target '{targets[0].name}' of kind {targets[0].kind}: expected a task among {', '.join(TASKS)}, "
+            f"received {name!r}"
+        )
+    return name
+
+
+def _fit(source: Any, test: Any, request: Request, folder: Path | None, say: Say) -> "Run":
+    clock = Clock(request.minutes * 60)
+    memo = Memo.open(None if folder is None else folder / "checkpoints")
+    problems = Problems()
+    table = read_table(source)
+    chosen = Schema.from_json(request.schema) if request.schema else infer_schema(
+        table, target=request.target, task=request.task, id=request.id, group=request.group, time=request.time,
+        ignore=request.ignore, kinds=request.kinds,
+    )
+    say(f"{table.source}: {len(table)} rows, {len(chosen.inputs)} inputs ("
+        + ", ".join(f"{column.name}: {column.kind}" for column in chosen.inputs) + ")")
+    check_columns(chosen, table)
+    encoders = read_encoders(request.encoders, chosen)
+    mark = fingerprint(table)
+    if memo.decide("data", lambda: mark) != mark:
+        raise DataError(f"{request.source}: the data has changed since the run began; fit again")
+    task = _task(table, chosen, request)
+    test_table = None if test is None else read_table(test)
+    began = time.perf_counter()
+    ties = find_ties(table, chosen, problems=problems)
+    split = make_split(table, chosen, seed=request.seed, ties=ties)
+    findings = audit_table(table, chosen, test=test_table, split=split, ties=ties, seed=request.seed)
+    clock.note("audit and split", time.perf_counter() - began)
+    say(f"split: {len(split.train)} train, {len(split.development)} development, {len(split.test)} test rows; "
+        f"audit: {len(findings)} findings in {clock.parts['audit and split']:.1f} s")
+    for finding in findings:
+        if finding.severity != "note":
+            say(f"  {finding.severity}: {finding.evidence}. {finding.remedy}")
+    placement = choose()
+    pull_levers(placement, memory=folder is not None)
+    inputs = Source(table, problems)
+    choices = Choices(
+        seed=request.seed, epochs=request.epochs, encoders=encoders,
+        fusion=request.fusion, mixup=request.mixup, label_smoothing=request.label_smoothing,
+        optimizer=request.optimizer, learning_rate=request.learning_rate,
+    )
+    budget = replace_seconds(clock, 1 - REPORT_SHARE)
+    outcome = fit_supervised(inputs, chosen, split, task, choices, clock=budget, memo=memo, say=say)
+    clock.parts |= budget.parts
+    return _finish(request, table, chosen, split, findings, problems, outcome, test_table, folder, clock, say)
+
+
+def replace_seconds(clock: Clock, share: float) -> Clock:
+    """The same clock with a share of its seconds."""
+    return replace(clock, seconds=clock.seconds * share)
+
+
+def _task(table: Table, schema: Schema, request: Request) -> Task:
+    name = pick_task(schema)
+    check_metric(request.metric, name)
+    column = schema.targets[0]
+    return TASKS[name].fit(column, table.cells(column.name), metric=request.metric)
+
+
+def read_encoders(encoders: Mapping[str, str], schema: Schema) -> dict[str, dict[str, Any]]:
+    """`X=ADDRESS[:WEIGHTS]` by column or kind → address in full, JSON arguments, path of the weights."""
+    found = {}
+    names = {column.name for column in schema.inputs} | {column.kind for column in schema.inputs}
+    for name, text in encoders.items():
+        if name not in names:
+            raise GradatimError(f"--encoder {name}=…: expected an input column or kind among {', '.join(sorted(names))}")
+        address, _, weights = text.partition(":")
+        entry: dict[str, Any] = {"address": full_address(address), "arguments": {}}
+        if weights:
+            if not Path(weights).is_file():
+                raise GradatimError(f"--encoder {name}={text}: expected a file of weights, found none at {weights}")
+            entry |= {"weights": str(Path(weights).resolve()), "frozen": True}
+        found[name] = entry
+    return found
+
+
+def _finish(
+    request: Request, table: Table, schema: Schema, split: Split, findings: Sequence[Any], problems: Problems,
+    outcome: Outcome, test_table: Table | None, folder: Path | None, clock: Clock, say: Say,
+) -> "Run":
+    ledger = ledger_of(outcome, table, schema, split, request.seed, say)
+    provenance = {
+        "gradatim": __version__, "created": time.strftime("%Y-%m-%dT%H:%M:%S"), "python": platform.python_version(),
+        "machine": platform.machine(), "source": request.source or table.source, "fingerprint": fingerprint(table),
+        "rows": len(table), "seed": request.seed,
+        "versions": {"numpy": np.__version__, "polars": pl.__version__, "torch": _torch_version()},
+    }
+    artifact = Artifact(schema, outcome.task, outcome.final, provenance, split.to_json(),
+                        {"request": asdict(request), "plan": outcome.plan})
+    facts = assemble_facts(
+        artifact, outcome, table, split, findings, problems, ledger, clock, [] if folder is None else read_uses(folder)
+    )
+    run = Run(artifact, facts, folder)
+    if folder is not None:
+        run._write(folder, table, outcome)
+    if test_table is not None and schema.targets[0].name in test_table.frame.columns:
+        facts["external_test"] = run.evaluate(test_table)
+        if folder is not None:
+            run._write_report(folder, table)
+    return run
+
+
+def _torch_version() -> str:
+    import torch
+
+    return torch.__version__
+
+
+def read_uses(folder: Path) -> list[dict[str, Any]]:
+    """Every time the run was scored on a test set."""
+    path = folder / "uses.jsonl"
+    if not path.is_file():
+        return []
+    import json
+
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+@dataclass(slots=True)
+class Run:
+    """A fitted run: predict, evaluate, report, save. `facts` is what the report tells, as JSON values."""
+
+    artifact: Artifact
+    facts: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    @property
+    def task(self) -> Task:
+        """The task with its fitted target codec."""
+        return self.artifact.task
+
+    def predict(self, source: Any, *, id: str | None = None, problems: Problems | None = None) -> Predictions:
+        """Answer every row of a table, in its order.
+
+        id: a column to carry along; problems: filled with the cells that could not be read and count as absent.
+        Raises DataError when an input column is missing.
+        """
+        table = read_table(source)
+        answer = self.answer(table, id=id, problems=problems)
+        ids = {id: table.cells(id)} if id else None
+        rows = np.arange(len(table))
+        if self.task.classes:
+            return Predictions.of_classes(rows, answer, self.task.classes, self.task.target, ids=ids)
+        return Predictions.of_numbers(rows, answer, self.task.target, ids=ids)
+
+    def answer(self, table: Table, *, id: str | None = None, problems: Problems | None = None) -> np.ndarray:
+        """Probabilities (N, C) in the order of the task's classes, or numbers (N,)."""
+        self._check_columns(table, id)
+        return self.artifact.ensemble.answer(Source(table, problems if problems is not None else Problems()))
+
+    def _check_columns(self, table: Table, id: str | None) -> None:
+        needed = [*self.artifact.ensemble.columns, *([id] if id else [])]
+        missing = [name for name in needed if name not in table.frame.columns]
+        if missing:
+            raise DataError(
+                f"{table.source}: expected the columns {', '.join(needed)}; missing {', '.join(missing)}; "
+                f"found {', '.join(table.frame.columns)}"
+            )
+
+    def evaluate(self, source: Any, *, labels: Any = None, id: str | None = None) -> dict[str, Any]:
+        """Score the run on labelled rows; `labels` is a second table matched by `id` when they are apart.
+
+        Returns every metric with its interval. The use of the test set is noted in uses.jsonl.
+        """
+        table = read_table(source)
+        target = self.task.target
+        if labels is not None:
+            table = attach_labels(table, read_table(labels), target, id)
+        if target not in table.frame.columns:
+            raise DataError(f"{table.source}: expected labels in column '{target}', found none; pass --labels FILE")
+        self._check_columns(table, None)
+        truth = self.task.labels(table.cells(target))
+        answer = self.artifact.ensemble.answer(Source(table))
+        scores = score_rows(self.task, answer, truth)
+        if self.folder is not None:
+            scores["uses"] = record_use(self.folder, {
+                "source": table.source, "rows": len(table), "fingerprint": fingerprint(table),
+                "metric": self.task.metric, "value": scores["metrics"][self.task.metric]["value"],
+            })
+        return scores
+
+    def report(self, path: Path | str | None = None) -> str:
+        """The report as one offline HTML page; written to `path` when given.
+
+        Pictures and sounds of the worst rows are shown when the table that was fitted is still where it was.
+        """
+        from gradatim.evaluate.report import build_report
+
+        page = build_report(self.facts, table=self._fitted_table())
+        if path is not None:
+            write_atomic(path, page)
+        return page
+
+    def _fitted_table(self) -> Table | None:
+        """The table that was fitted, when it can still be read and has not changed."""
+        provenance = self.artifact.provenance
+        if not Path(str(provenance.get("source", ""))).exists():
+            return None
+        try:
+            table = read_table(provenance["source"])
+        except GradatimError:
+            return None
+        return table if fingerprint(table) == provenance.get("fingerprint") else None
+
+    def card(self) -> str:
+        """The model card in Markdown."""
+        from gradatim.evaluate.card import model_card
+
+        return model_card(self.facts)
+
+    def save(self, folder: Path | str, *, force: bool = False) -> None:
+        """Write the run to a folder of JSON and safetensors."""
+        folder = claim_folder(folder, force=force)
+        self._write(folder, None, None)
+        self.folder = folder
+
+    def _write(self, folder: Path, table: Table | None, outcome: Outcome | None) -> None:
+        from gradatim.tasks.facts import write_history, write_predictions
+
+        if outcome is not None:
+            write_history(folder, outcome)
+            write_predictions(folder, outcome, self.artifact)
+        self.artifact.schema.save(folder / "schema.json")
+        self._write_report(folder, table)
+        save_artifact(folder, self.artifact)
+
+    def _write_report(self, folder: Path, table: Table | None) -> None:
+        from gradatim.evaluate.report import build_report
+
+        write_json(folder / "report.json", self.facts)
+        write_atomic(folder / "report.html", build_report(self.facts, table=table))
+        write_atomic(folder / "card.md", self.card())
+
+
+def load(folder: Path | str) -> Run:
+    """Open a saved run; raises ArtifactError in one line for anything missing, damaged or unsafe."""
+    folder = Path(folder)
+    artifact = load_artifact(folder)
+    facts = read_json(folder / "report.json") if (folder / "report.json").is_file() else {}
+    return Run(artifact, facts, folder)
+
+
+def attach_labels(table: Table, labels: Table, target: str, id: str | None) -> Table:
+    """The table with the labels of another one, matched by `id`; every row must find exactly one label."""
+    if target not in labels.frame.columns:
+        raise DataError(f"{labels.source}: expected a column '{target}', found {', '.join(labels.frame.columns)}")
+    if id is None:
+        shared = [n for n in table.frame.columns if n in labels.frame.columns and n != target]
+        if len(shared) != 1:
+            raise DataError(f"{labels.source}: expected --id to say which column joins labels and rows; "
+                            f"shared: {', '.join(shared) or 'none'}")
+        id = shared[0]
+    for part in (table, labels):
+        if id not in part.frame.columns:
+            raise DataError(f"{part.source}: expected the id column '{id}', found {', '.join(part.frame.columns)}")
+    truth = labels.frame.select(pl.col(id).cast(pl.String), pl.col(target))
+    if truth.get_column(id).is_duplicated().any():
+        raise DataError(f"{labels.source}: expected each '{id}' once, found some twice; remove the duplicates")
+    frame = table.frame.drop(target, strict=False).with_columns(pl.col(id).cast(pl.String))
+    joined = frame.join(truth, on=id, how="left", maintain_order="left")
+    lost = joined.get_column(target).null_count()
+    if lost:
+        first = joined.filter(pl.col(target).is_null()).get_column(id)[0]
+        raise DataError(f"{labels.source}: expected a label for each row, found none for {lost} (first: '{first}')")
+    return Table(joined, table.folder, table.lines, table.source, table.notes)

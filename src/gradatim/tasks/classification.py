@@ -1,0 +1,131 @@
+"""Classification: the target is a category; the answer is a probability for each class.
+
+C = 2 classes: one logit a, P(class 1) = σ(a), binary cross entropy. C > 2: softmax and cross entropy.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from gradatim.data.batch import Batch
+from gradatim.data.codecs.category import CategoryCodec
+from gradatim.data.schema import Column
+from gradatim.estimators.logistic import LogisticRegression
+from gradatim.estimators.trees import BoostedTreesClassifier
+from gradatim.evaluate.calibrate import apply_temperature
+
+SMALLEST_PROBABILITY = 1e-7
+
+
+@dataclass(frozen=True)
+class Classification:
+    """One label out of C classes. `target` is the column, `codec` its fitted codec, `metric` what the user chose."""
+
+    target: str
+    codec: CategoryCodec
+    metric: str = "accuracy"
+    balanced: bool = False
+    name: str = field(default="classification", init=False)
+
+    @classmethod
+    def fit(cls, column: Column, cells: list[Any], *, metric: str | None = None) -> "Classification":
+        """Read the classes off the training cells; weigh them when the rarest has under a twentieth of its share."""
+        codec = CategoryCodec(target=True).fit(cells)
+        task = cls(column.name, codec, metric or "accuracy")
+        labels = task.labels(cells)
+        counts = np.bincount(labels[labels >= 0], minlength=len(task.classes))
+        skewed = metric in ("balanced_accuracy", "f1_macro")
+        return cls(column.name, codec, task.metric, balanced=skewed and counts.min() * 3 < counts.max())
+
+    @property
+    def classes(self) -> list[Any]:
+        """The class labels in their original spelling, in the order of the probabilities."""
+        return list(self.codec.classes)
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the network gives: one logit for two classes, else one a class."""
+        return 1 if len(self.classes) == 2 else len(self.classes)
+
+    def labels(self, cells: list[Any]) -> np.ndarray:
+        """Class numbers, int64 (N,); −1 where the cell is missing or of no known class."""
+        place = {label: number for number, label in enumerate(self.classes)}
+        texts = {str(label): number for number, label in enumerate(self.classes)}
+        return np.array(
+            [-1 if c is None else place.get(c, texts.get(str(c).strip(), -1)) for c in cells], dtype=np.int64
+        )
+
+    def objective(
+        self, labels: np.ndarray, *, label_smoothing: float = 0.0
+    ) -> Callable[[torch.Tensor, Batch], torch.Tensor]:
+        """The mean cross entropy (eq. of binary cross entropy for one logit), weighted by class when skewed."""
+        weight = torch.tensor(self.class_weights(labels), dtype=torch.float32) if self.balanced else None
+        target = self.target
+
+        def binary(output: torch.Tensor, batch: Batch) -> torch.Tensor:
+            truth = batch.targets[target].to(output.dtype)  # type: ignore[union-attr]
+            smooth = truth * (1 - label_smoothing) + label_smoothing / 2
+            row_weight = None if weight is None else weight[truth.long()]
+            return F.binary_cross_entropy_with_logits(output[:, 0], smooth, weight=row_weight)
+
+        def softmax(output: torch.Tensor, batch: Batch) -> torch.Tensor:
+            return F.cross_entropy(output, batch.targets[target], weight=weight, label_smoothing=label_smoothing)  # type: ignore[arg-type]
+
+        return binary if self.outputs == 1 else softmax
+
+    def class_weights(self, labels: np.ndarray) -> np.ndarray:
+        """N / (C · n_c): every class weighs the same in the sum, float64 (C,)."""
+        counts = np.bincount(labels[labels >= 0], minlength=len(self.classes)).clip(1)
+        return counts.sum() / (len(self.classes) * counts)
+
+    def answer(self, output: torch.Tensor) -> np.ndarray:
+        """Network output → probabilities, float64 (N, C)."""
+        logits = output.double()
+        if self.outputs == 1:
+            one = torch.sigmoid(logits[:, 0])
+            return torch.stack([1 - one, one], dim=1).numpy()
+        return torch.softmax(logits, dim=1).numpy()
+
+    def constant(self, labels: np.ndarray) -> np.ndarray:
+        """The answer that looks at nothing: the class shares, (C,)."""
+        counts = np.bincount(labels[labels >= 0], minlength=len(self.classes)).astype(np.float64)
+        return (counts + 1e-3) / (counts + 1e-3).sum()
+
+    def row_losses(self, answer: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """−log probability of the true class of each row."""
+        picked = answer[np.arange(len(labels)), labels]
+        losses = -np.log(np.clip(picked, SMALLEST_PROBABILITY, 1.0))
+        return losses * self.class_weights(labels)[labels] if self.balanced else losses
+
+    def head(self) -> Any:
+        """The convex head: logistic regression whose strength of regularisation is chosen inside."""
+        return LogisticRegression(C="auto", class_weight="balanced" if self.balanced else None)
+
+    def trees(self, seed: int) -> Any:
+        """Gradient-boosted trees, the outside candidate on tables."""
+        return BoostedTreesClassifier(random_state=seed)
+
+    def estimator_answer(self, estimator: Any, features: Any) -> np.ndarray:
+        """Probabilities of an estimator spread over all classes (it may not have seen some), (N, C)."""
+        answer = np.full((features.shape[0], len(self.classes)), SMALLEST_PROBABILITY)
+        answer[:, np.asarray(estimator.classes_, dtype=np.int64)] = estimator.predict_proba(features)
+        return answer / answer.sum(axis=1, keepdims=True)
+
+    def calibrated(self, answer: np.ndarray, temperature: float) -> np.ndarray:
+        """softmax(log p / T)."""
+        return answer if temperature == 1.0 else apply_temperature(answer, temperature)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        return {"task": self.name, "target": self.target, "codec": self.codec.to_json(), "metric": self.metric,
+                "balanced": self.balanced}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "Classification":
+        """Read what `to_json` wrote."""
+        return cls(str(value["target"]), CategoryCodec.from_json(value["codec"]), str(value["metric"]),
+                   bool(value["balanced"]))

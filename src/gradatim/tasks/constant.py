@@ -1,0 +1,38 @@
+"""The baseline that looks at nothing: class shares, or the mean."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from gradatim.tasks.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """The same answer for every row: probabilities (C,) or a number ()."""
+
+    value: np.ndarray
+    columns: tuple[str, ...] = ()
+
+    def answer(self, source: Source) -> np.ndarray:
+        """The value, repeated for each row."""
+        return np.broadcast_to(self.value, (len(source), *self.value.shape)).copy()
+
+    def without(self, hidden: frozenset[str]) -> "Constant":
+        """It looks at no column: itself."""
+        return self
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """JSON state and arrays."""
+        return {"member": "constant"}, {"value": np.atleast_1d(self.value)}
+
+    @classmethod
+    def from_state(
+        cls, state: Mapping[str, Any], shapes: Mapping[str, Any], read: Callable[[str], torch.Tensor], task: Any
+    ) -> "Constant":
+        """Rebuild from state."""
+        value = read("value").numpy()
+        return cls(value if task.classes else value[0])

@@ -1,0 +1,250 @@
+"""The facts of a run as JSON values: what the report, the card and `--json` tell."""
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from gradatim.data.schema import Schema
+from gradatim.data.split import Split
+from gradatim.data.table import Table
+from gradatim.errors import DataError, GradatimError
+from gradatim.evaluate.advice import advice
+from gradatim.evaluate.calibrate import calibration
+from gradatim.evaluate.predictions import Predictions
+from gradatim.evaluate.score import METRICS, score_classification, score_regression
+from gradatim.evaluate.slices import failing_slices
+from gradatim.evaluate.suspects import likely_mislabelled
+from gradatim.files import write_atomic
+from gradatim.problems import Problems
+from gradatim.tasks import Task
+from gradatim.tasks.choose import Candidate
+from gradatim.tasks.memo import Clock
+from gradatim.tasks.supervised import Outcome
+
+if TYPE_CHECKING:
+    from gradatim.artifact import Artifact
+
+WORST_ROWS = 12
+SUSPECTS = 20
+PROBLEMS = 200
+SAMPLES = 3
+
+
+def fingerprint(table: Table) -> str:
+    """SHA-256 of the names, types and cells of a table (of its shape and names when cells are Python objects)."""
+    digest = hashlib.sha256()
+    buffer = io.BytesIO()
+    try:
+        table.frame.rechunk().write_ipc(buffer, compression="uncompressed")
+        digest.update(buffer.getbuffer())
+    except (pl.exceptions.PolarsError, TypeError, ValueError, pl.exceptions.PanicException):
+        digest.update(repr((table.frame.columns, table.frame.shape)).encode())
+    return digest.hexdigest()
+
+
+def score_rows(task: Task, answer: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """Every metric with its interval on the rows whose label is known; the others are counted in a note."""
+    known = truth >= 0 if task.classes else np.isfinite(truth)
+    if not known.any():
+        raise DataError(f"expected labels of '{task.target}' that the run knows, found none among {len(truth)} rows")
+    if task.classes:
+        scores = score_classification(truth[known], answer[known], task.classes)
+    else:
+        scores = score_regression(truth[known], answer[known], training_mean=float(task.codec.mean))
+    if not known.all():
+        scores["notes"].append(f"{int((~known).sum())} rows without a label that the run knows were not scored")
+    return scores
+
+
+def headline(task: Task, answer: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """Value and interval of the task's metric."""
+    metrics = score_rows(task, answer, truth)["metrics"]
+    if task.metric not in metrics:
+        raise GradatimError(f"--metric: expected one of {', '.join(metrics)} for this target, received {task.metric}")
+    return {"metric": task.metric, **{name: metrics[task.metric].get(name) for name in ("value", "low", "high")}}
+
+
+def check_metric(name: str | None, task: str) -> None:
+    """Refuse a metric that does not exist or belongs to another task, before anything is trained."""
+    allowed = [key for key, metric in METRICS.items() if metric.task == task]
+    if name is not None and name not in allowed:
+        raise GradatimError(f"--metric: expected one of {', '.join(allowed)} for {task}, received '{name}'")
+
+
+def candidate_facts(candidates: Sequence[Candidate], labels: np.ndarray, task: Task) -> list[dict[str, Any]]:
+    """Score of each candidate on the rows that it answered without having seen them."""
+    found = []
+    for candidate in candidates:
+        seen = candidate.answered()
+        found.append({
+            "name": candidate.name, **headline(task, candidate.answers[seen], labels[seen]),
+            "loss": float(task.row_losses(candidate.answers[seen], labels[seen]).mean()),
+            "rows": int(seen.sum()), "seconds": round(candidate.seconds, 2), "chosen": candidate.weight > 0,
+            "weight": candidate.weight, "note": candidate.note,
+        })
+    return found
+
+
+def schema_facts(schema: Schema, table: Table) -> list[dict[str, Any]]:
+    """Name, kind, role, evidence and three samples of each column."""
+    found = []
+    for column in schema.columns:
+        cells = table.frame.get_column(column.name).drop_nulls().head(200).to_list()
+        samples = list(dict.fromkeys(str(cell)[:60] for cell in cells))[:SAMPLES]
+        found.append({"name": column.name, "kind": column.kind, "role": column.role, "why": list(column.why),
+                      "samples": samples})
+    return found
+
+
+def worst_rows(outcome: Outcome, table: Table, schema: Schema) -> list[dict[str, Any]]:
+    """The test rows with the highest loss, with their cells."""
+    task = outcome.task
+    if len(outcome.test_rows) == 0:
+        return []
+    losses = task.row_losses(outcome.test_answers, outcome.test_labels)
+    found = []
+    for place in np.argsort(-losses)[:WORST_ROWS]:
+        row, answer = int(outcome.test_rows[place]), outcome.test_answers[place]
+        entry: dict[str, Any] = {"row": row, "line": table.line(row), "loss": float(losses[place])}
+        if task.classes:
+            entry |= {
+                "true": str(task.classes[int(outcome.test_labels[place])]),
+                "predicted": str(task.classes[int(answer.argmax())]), "probability": float(answer.max()),
+            }
+        else:
+            entry |= {"true": float(outcome.test_labels[place]), "predicted": float(answer), "probability": None}
+        entry["cells"] = cells_of(table, schema, row)
+        found.append(entry)
+    return found
+
+
+def cells_of(table: Table, schema: Schema, row: int) -> list[dict[str, Any]]:
+    """The input cells of a row as JSON values; pictures and sounds by their file name."""
+    cells = []
+    for column in schema.inputs[:12]:
+        cell = table.frame.get_column(column.name)[row]
+        shown = cell if isinstance(cell, str | int | float | bool) or cell is None else f"<{type(cell).__name__}>"
+        cells.append({"column": column.name, "kind": column.kind, "cell": shown})
+    return cells
+
+
+def suspects(outcome: Outcome, table: Table, schema: Schema) -> list[dict[str, Any]]:
+    """Choice rows whose label the models, not having seen it, contradict with confidence."""
+    task = outcome.task
+    if not task.classes:
+        return []
+    found = likely_mislabelled(outcome.choice_labels, outcome.choice_answers, task.classes,
+                               rows=outcome.choice_rows, most=SUSPECTS)
+    return [{**entry, "line": table.line(int(entry["row"])), "cells": cells_of(table, schema, int(entry["row"]))}
+            for entry in found]
+
+
+def assemble_facts(
+    artifact: "Artifact",
+    outcome: Outcome,
+    table: Table,
+    split: Split,
+    findings: Sequence[Any],
+    problems: Problems,
+    ledger: Sequence[Mapping[str, Any]],
+    clock: Clock,
+    uses: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Everything the report tells; the keys are documented in `gradatim.evaluate.report`."""
+    task, schema = outcome.task, artifact.schema
+    candidates = candidate_facts(outcome.candidates, outcome.compared_labels, task)
+    chosen = [entry for entry in candidates if entry["chosen"]]
+    facts: dict[str, Any] = {
+        "title": f"{task.target} from {', '.join(c.name for c in schema.inputs[:4])}",
+        "source": table.source,
+        "created": artifact.provenance["created"],
+        "task": task.name,
+        "target": task.target,
+        "classes": [str(name) for name in task.classes],
+        "rows": {
+            "labelled": len(split.train) + len(split.development) + len(split.test), "train": len(split.train),
+            "development": len(split.development), "test": len(split.test),
+            "unlabelled": len(table) - len(split.train) - len(split.development) - len(split.test),
+        },
+        "answer": {"name": " + ".join(entry["name"] for entry in chosen), "why": outcome.why,
+                   "verdict": outcome.verdict, "notes": outcome.notes},
+        "schema": schema_facts(schema, table),
+        "split_notes": list(split.notes),
+        "findings": [finding.to_json() for finding in findings],
+        "candidates": candidates,
+        "history": outcome.histories,
+        "forecast": outcome.forecast,
+        "ledger": list(ledger),
+        "suspects": suspects(outcome, table, schema),
+        "worst": worst_rows(outcome, table, schema),
+        "problems": problems.to_json()[:PROBLEMS],
+        "problem_counts": problems.counts(),
+        "recipe": artifact.recipe,
+        "provenance": artifact.provenance,
+        "uses": list(uses),
+        "seconds": {**{name: round(value, 2) for name, value in clock.parts.items()},
+                    "total": round(clock.elapsed(), 2)},
+    }
+    if len(outcome.test_rows):
+        facts |= test_facts(outcome, table, schema)
+    return facts
+
+
+def test_facts(outcome: Outcome, table: Table, schema: Schema) -> dict[str, Any]:
+    """Scores, calibration, slices and advice from the rows that were used for no choice."""
+    task, answers, labels = outcome.task, outcome.test_answers, outcome.test_labels
+    scores = score_rows(task, answers, labels)
+    note = ("the models that are saved were then fitted again on all labelled rows"
+            if any("trained again" in text or "fold" in text for text in outcome.notes)
+            else "linear heads and trees were then fitted again on all labelled rows; networks kept as trained")
+    score = {**headline(task, answers, labels), "rows": len(labels), "note": note}
+    if score["metric"] not in scores["metrics"]:
+        score["metric"] = next(iter(scores["metrics"]))
+    predictions: dict[str, Any] = {"rows": outcome.test_rows.tolist(), "labels": labels.tolist()}
+    predictions["probabilities" if task.classes else "values"] = np.round(answers, 5).tolist()
+    facts = {
+        "score": score, "scores": scores, "test_predictions": predictions,
+        "slices": failing_slices(table.take(outcome.test_rows), schema, task.row_losses(answers, labels),
+                                 labels=labels, answers=answers, classes=task.classes),
+        "advice": advice(
+            task=task.name, metric=score["metric"], training=training_score(outcome),
+            development=headline(task, outcome.choice_answers, outcome.choice_labels)["value"],
+            baseline=headline(task, outcome.candidates[0].answers, outcome.compared_labels)["value"],
+        ),
+    }
+    if task.classes:
+        facts["calibration"] = calibration(labels, answers) | {"temperature": outcome.scored.temperature}
+    return facts
+
+
+def training_score(outcome: Outcome) -> float:
+    """The metric of the scored ensemble on (a sample of) the rows that it was fitted on."""
+    return headline(outcome.task, outcome.training_answers, outcome.training_labels)["value"]
+
+
+def write_history(folder: Path, outcome: Outcome) -> None:
+    """history.csv: a row an epoch, the stage in the first column."""
+    rows = [{"stage": stage, **row} for stage, history in outcome.histories.items() for row in history]
+    if rows:
+        write_atomic(folder / "history.csv", pl.DataFrame(rows, infer_schema_length=None).write_csv())
+
+
+def write_predictions(folder: Path, outcome: Outcome, artifact: "Artifact") -> None:
+    """predictions/development.csv and test.csv: answers of rows that their models had not seen."""
+    task = outcome.task
+    for name, rows, answers in (
+        ("development", outcome.choice_rows, outcome.choice_answers),
+        ("test", outcome.test_rows, outcome.test_answers),
+    ):
+        if len(rows) == 0:
+            continue
+        if task.classes:
+            said = Predictions.of_classes(rows, answers, task.classes, task.target)
+        else:
+            said = Predictions.of_numbers(rows, answers, task.target)
+        said.to_csv(folder / "predictions" / f"{name}.csv")

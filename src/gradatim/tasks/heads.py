@@ -1,0 +1,195 @@
+"""Heads: a convex estimator on cheap features of some columns: the baseline that a network has to beat.
+
+text → TF-IDF of words and characters; image → colour and gradient histograms; audio → log-mel statistics;
+number and category → standardised numbers with missing flags, one-hot. One block a column, side by side.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+
+from gradatim.data.codecs import Codec, codec_for, codec_from_json
+from gradatim.data.schema import Column
+from gradatim.errors import ArtifactError, CellError
+from gradatim.estimators.features.picture import PictureFeatures
+from gradatim.estimators.features.sound import LogMelStatistics
+from gradatim.estimators.features.table import TableFeatures
+from gradatim.estimators.features.text import TfidfFeatures
+from gradatim.estimators.state import estimator_from_state, estimator_to_state
+from gradatim.tasks.source import Source
+
+MEDIA = ("image", "audio")
+
+
+@dataclass(slots=True)
+class Block:
+    """The features of one column, or of all table columns together. `extractor` is fitted on training rows."""
+
+    kind: str
+    columns: tuple[str, ...]
+    extractor: Any
+    codecs: dict[str, Codec]
+    mean: np.ndarray | None = None
+    scale: np.ndarray | None = None
+
+    def matrix(self, source: Source, rows: np.ndarray) -> Any:
+        """Features of the rows: sparse for text, else float32."""
+        if self.kind == "text":
+            cells = source.table.cells(self.columns[0])
+            return self.extractor.transform([_text(cells[row]) for row in rows])
+        if self.kind in MEDIA:
+            name = self.columns[0]
+            fixed = source.fixed_features(name, self.codecs[name], self.extractor.transform)[rows]
+            assert self.mean is not None and self.scale is not None
+            return np.nan_to_num((fixed - self.mean) / self.scale).astype(np.float32)
+        return self.extractor.transform(table_cells(source, self.codecs, self.columns)[rows])
+
+
+def _text(cell: Any) -> str | None:
+    return None if cell is None else str(cell)
+
+
+def table_cells(source: Source, codecs: Mapping[str, Codec], columns: Sequence[str]) -> np.ndarray:
+    """Number and category cells as an object array (N, columns): floats with NaN, strings with None."""
+    key = "table cells\x00" + "\x00".join(columns)
+    if key in source.features:
+        return source.features[key]
+    cells = np.empty((len(source), len(columns)), dtype=object)
+    for place, name in enumerate(columns):
+        codec = codecs[name]
+        for row, cell in enumerate(source.table.cells(name)):
+            if codec.kind == "number":
+                try:
+                    value = codec.parse(cell)
+                except CellError as error:
+                    source.problems.add(error.code, str(error), column=name, row=row, line=source.table.line(row))
+                    value = None
+                cells[row, place] = np.nan if value is None else value
+            else:
+                cells[row, place] = None if cell is None else str(cell)
+    source.features[key] = cells
+    return cells
+
+
+def fit_blocks(
+    source: Source, columns: Sequence[Column], codecs: Mapping[str, Codec], rows: np.ndarray
+) -> tuple[Block, ...]:
+    """Fit the features of each column on the training rows; `codecs` hold those of pictures and sounds."""
+    blocks = []
+    for column in columns:
+        if column.kind == "text":
+            cells = source.table.cells(column.name)
+            extractor = TfidfFeatures().fit([_text(cells[row]) for row in rows])
+            blocks.append(Block("text", (column.name,), extractor, {}))
+        elif column.kind in MEDIA:
+            extractor = PictureFeatures() if column.kind == "image" else LogMelStatistics()
+            codec = codecs[column.name]
+            extractor.fit(None)
+            fixed = source.fixed_features(column.name, codec, extractor.transform)[rows]
+            seen = fixed[np.isfinite(fixed).all(axis=1)]
+            mean = seen.mean(axis=0) if len(seen) else np.zeros(fixed.shape[1])
+            scale = seen.std(axis=0) if len(seen) else np.ones(fixed.shape[1])
+            scale = np.where(scale > 1e-6, scale, 1.0)
+            blocks.append(Block(column.kind, (column.name,), extractor, {column.name: codec},
+                                mean.astype(np.float32), scale.astype(np.float32)))
+    plain = [column for column in columns if column.kind in ("number", "category")]
+    if plain:
+        names = tuple(column.name for column in plain)
+        table_codecs = {c.name: codec_for(c).fit([source.table.cells(c.name)[r] for r in rows]) for c in plain}
+        kinds = [column.kind for column in plain]
+        extractor = TableFeatures(kinds=kinds).fit(table_cells(source, table_codecs, names)[rows])
+        blocks.append(Block("table", names, extractor, table_codecs))
+    return tuple(blocks)
+
+
+def join(parts: Sequence[Any]) -> Any:
+    """Blocks side by side: a CSR matrix when one of them is sparse, else float32."""
+    if any(scipy.sparse.issparse(part) for part in parts):
+        return scipy.sparse.hstack([scipy.sparse.csr_matrix(part) for part in parts], format="csr", dtype=np.float32)
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Blocks of features and the convex estimator on them."""
+
+    blocks: tuple[Block, ...]
+    estimator: Any
+    task: Any
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it looks at."""
+        return tuple(name for block in self.blocks for name in block.columns)
+
+    @classmethod
+    def fit(
+        cls,
+        source: Source,
+        columns: Sequence[Column],
+        codecs: Mapping[str, Codec],
+        rows: np.ndarray,
+        labels: np.ndarray,
+        task: Any,
+    ) -> "Head":
+        """Fit features, then the head, on `rows`; `labels` cover the whole table."""
+        blocks = fit_blocks(source, columns, codecs, rows)
+        estimator = task.head().fit(join([block.matrix(source, rows) for block in blocks]), labels[rows])
+        return cls(blocks, estimator, task)
+
+    def answer_rows(self, source: Source, rows: np.ndarray) -> np.ndarray:
+        """Probabilities or numbers for some rows."""
+        features = join([block.matrix(source, rows) for block in self.blocks])
+        return self.task.estimator_answer(self.estimator, features)
+
+    def answer(self, source: Source) -> np.ndarray:
+        """Probabilities or numbers for every row."""
+        return self.answer_rows(source, np.arange(len(source)))
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """JSON state and arrays."""
+        state, arrays = estimator_to_state(self.estimator)
+        tensors = {f"estimator/{name}": array for name, array in arrays.items()}
+        blocks = []
+        for number, block in enumerate(self.blocks):
+            extractor, arrays = estimator_to_state(block.extractor)
+            tensors |= {f"block{number}/{name}": array for name, array in arrays.items()}
+            if block.mean is not None and block.scale is not None:
+                tensors |= {f"block{number}.mean": block.mean, f"block{number}.scale": block.scale}
+            codecs = {name: codec.to_json() for name, codec in block.codecs.items()}
+            blocks.append({"kind": block.kind, "columns": list(block.columns), "extractor": extractor,
+                           "codecs": codecs})
+        return {"member": "head", "estimator": state, "blocks": blocks}, tensors
+
+    @classmethod
+    def from_state(
+        cls,
+        state: Mapping[str, Any],
+        shapes: Mapping[str, tuple[int, ...]],
+        read: Callable[[str], torch.Tensor],
+        task: Any,
+    ) -> "Head":
+        """Rebuild from state."""
+        blocks = []
+        for number, entry in enumerate(state["blocks"]):
+            if entry["kind"] not in ("text", "image", "audio", "table"):
+                raise ArtifactError(f"expected a block of text, image, audio or table, found {entry['kind']!r}")
+            codecs = {name: codec_from_json(value) for name, value in entry["codecs"].items()}
+            extractor = estimator_from_state(entry["extractor"], _under(f"block{number}/", shapes, read))
+            block = Block(entry["kind"], tuple(map(str, entry["columns"])), extractor, codecs)
+            if f"block{number}.mean" in shapes:
+                block.mean = read(f"block{number}.mean").numpy()
+                block.scale = read(f"block{number}.scale").numpy()
+            blocks.append(block)
+        estimator = estimator_from_state(state["estimator"], _under("estimator/", shapes, read))
+        return cls(tuple(blocks), estimator, task)
+
+
+def _under(
+    prefix: str, shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], torch.Tensor]
+) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): read(name).numpy() for name in shapes if name.startswith(prefix)}

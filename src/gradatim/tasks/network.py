@@ -1,0 +1,114 @@
+"""A network as a member of the answer: codecs, blueprint, weights."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from gradatim.data.codecs import Codec, codec_from_json
+from gradatim.data.loader import Encoded
+from gradatim.data.schema import Column
+from gradatim.device import Placement, autocast
+from gradatim.errors import ArtifactError
+from gradatim.models.address import build
+from gradatim.tasks.source import Source
+
+FUSION = "gradatim.models.fusion.network.fusion_network"
+ANSWER_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkMember:
+    """An encoder a column, fusion, a head; `blueprint` is its address and JSON arguments."""
+
+    codecs: dict[str, Codec]
+    blueprint: dict[str, Any]
+    network: nn.Module
+    placement: Placement
+    task: Any
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it looks at."""
+        return tuple(self.codecs)
+
+    def answer(self, source: Source) -> np.ndarray:
+        """Probabilities or numbers for every row."""
+        return self.answer_rows(source.encode(self.codecs), np.arange(len(source)))
+
+    def answer_rows(self, encoded: Encoded, rows: np.ndarray) -> np.ndarray:
+        """Probabilities or numbers for some rows of an encoded table."""
+        output = network_output(self.network, encoded, rows, self.columns, self.placement)
+        return self.task.answer(output)
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """JSON state and arrays."""
+        codecs = [{"column": name, "codec": codec.to_json()} for name, codec in self.codecs.items()]
+        state = {"member": "network", "blueprint": self.blueprint, "codecs": codecs,
+                 "placement": self.placement.to_json()}
+        return state, dict(self.network.state_dict())
+
+    @classmethod
+    def from_state(
+        cls,
+        state: Mapping[str, Any],
+        shapes: Mapping[str, tuple[int, ...]],
+        read: Callable[[str], torch.Tensor],
+        task: Any,
+    ) -> "NetworkMember":
+        """Build the network on `meta`, compare with the header of the weights, only then take memory and load."""
+        codecs = {str(entry["column"]): codec_from_json(entry["codec"]) for entry in state["codecs"]}
+        with torch.device("meta"):
+            planned = build(state["blueprint"]).state_dict()
+        expected = {name: tuple(tensor.shape) for name, tensor in planned.items()}
+        if expected != dict(shapes):
+            name = sorted(set(expected.items()) ^ set(dict(shapes).items()))[0][0]
+            raise ArtifactError(
+                f"tensor '{name}': expected shape {expected.get(name)}, found {shapes.get(name)} in the weights"
+            )
+        with torch.device("meta"):
+            network = build(state["blueprint"])
+        network.to_empty(device="cpu")
+        network.load_state_dict({name: read(name) for name in shapes})
+        return cls(codecs, dict(state["blueprint"]), network.eval(), Placement.from_json(state["placement"]), task)
+
+
+def network_output(
+    network: nn.Module, encoded: Encoded, rows: np.ndarray, columns: Sequence[str], placement: Placement
+) -> torch.Tensor:
+    """Outputs in float32 on the CPU, (rows, outputs), in batches of ANSWER_BATCH, without gradients."""
+    training = network.training
+    network.eval()
+    outputs = []
+    with torch.inference_mode(), autocast(placement):
+        for start in range(0, len(rows), ANSWER_BATCH):
+            batch = encoded.batch(rows[start : start + ANSWER_BATCH], columns).to(placement.device)
+            outputs.append(network(batch.inputs, batch.present).float().cpu())
+    network.train(training)
+    return torch.cat(outputs) if outputs else torch.zeros(0, 1)
+
+
+def blueprint_of(
+    columns: Sequence[Column],
+    codecs: Mapping[str, Codec],
+    outputs: int,
+    *,
+    encoders: Mapping[str, Mapping[str, Any]],
+    fusion: str,
+    arguments: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Address and JSON arguments of the network for these inputs; `encoders` by column, else by kind."""
+    inputs = {}
+    for column in columns:
+        chosen = encoders.get(column.name, encoders.get(column.kind))
+        inputs[column.name] = {
+            "kind": column.kind,
+            "describe": codecs[column.name].describe(),
+            "encoder": None if chosen is None else {k: chosen[k] for k in ("address", "arguments") if k in chosen},
+            "frozen": bool(chosen and chosen.get("frozen", False)),
+        }
+    return {"address": FUSION,
+            "arguments": {"inputs": inputs, "outputs": outputs, "fusion": fusion, **(arguments or {})}}

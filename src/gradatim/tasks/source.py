@@ -1,0 +1,73 @@
+"""A table together with what has been decoded from it so far, so that no file is opened twice."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from gradatim.data.codecs import Codec
+from gradatim.data.loader import Encoded, encode_table
+from gradatim.data.table import Table
+from gradatim.problems import Problems
+
+CHUNK_ROWS = 512
+
+
+@dataclass(slots=True)
+class Source:
+    """A table, the problems met in its cells, and a cache of decoded columns and of features that nothing learns."""
+
+    table: Table
+    problems: Problems = field(default_factory=Problems)
+    decoded: dict[Any, Any] = field(default_factory=dict)
+    features: dict[str, np.ndarray] = field(default_factory=dict)
+    progress: Callable[[int, int], None] | None = None
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def encode(self, codecs: Mapping[str, Codec]) -> Encoded:
+        """All rows through the codecs; pictures and sounds that were decoded before are reused."""
+        return encode_table(
+            self.table, codecs, problems=self.problems, cache=self.decoded, progress=self.progress
+        )
+
+    def fixed_features(
+        self, name: str, codec: Codec, extract: Callable[[Any], np.ndarray]
+    ) -> np.ndarray:
+        """Features of a picture or sound column that are the same whatever the training rows, float32 (N, D).
+
+        Rows whose cell is absent are NaN.
+        """
+        if name not in self.features:
+            encoded = self.encode({name: codec})
+            parts = []
+            for start in range(0, len(self), CHUNK_ROWS):
+                batch = encoded.batch(np.arange(start, min(start + CHUNK_ROWS, len(self))), [name])
+                part = np.asarray(extract(batch.inputs[name]), dtype=np.float32)
+                part[~batch.present[name].numpy()] = np.nan
+                parts.append(part)
+            self.features[name] = np.concatenate(parts)
+        return self.features[name]
+
+
+def hide(table: Table, columns: frozenset[str]) -> Table:
+    """The same rows with the cells of some columns taken away."""
+    if not columns:
+        return table
+    frame = table.frame.with_columns(
+        [pl.lit(None, dtype=table.frame.schema[name]).alias(name) for name in columns if name in table.frame.columns]
+    )
+    return Table(frame, table.folder, table.lines, table.source, table.notes)
+
+
+def shuffle(table: Table, orders: Mapping[str, np.ndarray]) -> Table:
+    """The same rows with the cells of some columns dealt out in another order."""
+    if not orders:
+        return table
+    frame = table.frame.with_columns(
+        [table.frame.get_column(name)[np.asarray(order, dtype=np.int64)].alias(name) for name, order in orders.items()]
+    )
+    return Table(frame, table.folder, table.lines, table.source, table.notes)

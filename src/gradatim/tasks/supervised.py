@@ -1,0 +1,278 @@
+"""The main line of a supervised task: baselines, networks, the choice, one honest score, the refit.
+
+Rows play three parts: *choice rows* (train and development) on which candidates are fitted and compared, by folds
+under `FOLD_ROWS` rows; *test rows*, used for no choice and scored once; and at the end all labelled rows, on which the
+winner is fitted again.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gradatim.data.codecs import Codec, codec_for
+from gradatim.data.schema import Column, Schema
+from gradatim.data.split import Split, folds
+from gradatim.evaluate.calibrate import fit_temperature
+from gradatim.tasks.choose import Candidate, cross_answers, temper, verdict_on_network, weigh
+from gradatim.tasks.constant import Constant
+from gradatim.tasks.heads import MEDIA, Head
+from gradatim.tasks.members import Ensemble, Member, Task
+from gradatim.tasks.memo import Clock, Memo
+from gradatim.tasks.source import Source
+from gradatim.tasks.tables import Trees
+from gradatim.tasks.training import NetworkTrainer
+
+FOLD_ROWS = 2000  # under this many choice rows, candidates are compared by cross-validation
+HEAD_ROWS = 12_000  # convex heads are fitted on a sample above this many rows
+FOLDS = 5
+SEEN_ROWS = 2000  # training rows that are answered for the comparison of training and test score
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the user may say about the fit. encoders: column or kind → {"address", "arguments", "weights"}."""
+
+    seed: int = 0
+    epochs: int | None = None
+    encoders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fusion: str = "concatenation"
+    mixup: float = 0.0
+    label_smoothing: float | None = None
+    optimizer: str | None = None
+    learning_rate: float | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Everything the fit found out. `scored` answered the test rows; `final` is what is kept."""
+
+    task: Task
+    scored: Ensemble
+    final: Ensemble
+    candidates: list[Candidate]
+    choice_rows: np.ndarray
+    choice_labels: np.ndarray
+    choice_answers: np.ndarray
+    test_rows: np.ndarray
+    test_labels: np.ndarray
+    test_answers: np.ndarray
+    labels: np.ndarray
+    compared_labels: np.ndarray
+    training_answers: np.ndarray
+    training_labels: np.ndarray
+    why: str
+    verdict: str
+    notes: list[str]
+    histories: dict[str, Any]
+    plan: dict[str, Any]
+    forecast: dict[str, Any]
+    choice_codecs: dict[str, Codec]
+
+
+@dataclass(slots=True)
+class Line:
+    """The state that the steps of `fit_supervised` share."""
+
+    source: Source
+    schema: Schema
+    split: Split
+    task: Task
+    choices: Choices
+    clock: Clock
+    memo: Memo
+    say: Callable[[str], None]
+    labels: np.ndarray
+    codecs: dict[str, Codec]
+    folded: bool
+    rows: np.ndarray
+    parts: list[tuple[np.ndarray, np.ndarray]]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The input columns."""
+        return self.schema.inputs
+
+    def compared(self) -> np.ndarray:
+        """The rows on which candidates answer: all choice rows when folded, else the development part."""
+        return self.rows if self.folded else self.split.development
+
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row's answer."""
+        return (len(self.task.classes),) if self.task.classes else ()
+
+
+def fit_supervised(
+    source: Source,
+    schema: Schema,
+    split: Split,
+    task: Task,
+    choices: Choices,
+    *,
+    clock: Clock,
+    memo: Memo,
+    say: Callable[[str], None],
+) -> Outcome:
+    """Fit, choose, score once, refit; see the module's docstring."""
+    line = prepare(source, schema, split, task, choices, clock, memo, say)
+    candidates = baselines(line)
+    trainer = NetworkTrainer(line)
+    network = trainer.candidate()
+    if network is not None:
+        candidates.append(network)
+    compared = line.compared()
+    labels = line.labels[compared]
+    temper(candidates, labels, task)
+    why, shared = weigh(candidates, labels, task)
+    verdict = verdict_on_network(candidates, labels, task)
+    say(f"  {why}")
+    if verdict:
+        say(f"  {verdict}")
+    blended = np.full((len(compared), *line.shape()), np.nan)
+    blended[shared] = sum(c.weight * c.answers[shared] for c in candidates)
+    temperature = 1.0
+    if task.classes:
+        temperature = fit_temperature(labels[shared], blended[shared])
+        blended[shared] = task.calibrated(blended[shared], temperature)
+    used = [candidate for candidate in candidates if candidate.weight > 0]
+    scored = assemble(line, used, temperature, final=False)
+    test_rows = split.test
+    test_answers = (
+        scored.answer(_rows_source(source, test_rows)) if len(test_rows) else np.zeros((0, *line.shape()))
+    )
+    seen = split.train if len(split.train) <= SEEN_ROWS else np.sort(
+        np.random.default_rng(choices.seed).choice(split.train, SEEN_ROWS, replace=False)
+    )
+    training_answers = scored.answer(_rows_source(source, seen))
+    final = assemble(line, used, temperature, final=True)
+    return Outcome(
+        task, scored, final, candidates, compared[shared], labels[shared], blended[shared], test_rows,
+        line.labels[test_rows], test_answers, line.labels, labels, training_answers, line.labels[seen], why, verdict, line.notes, trainer.histories,
+        trainer.plan_json, trainer.forecast, line.codecs,
+    )
+
+
+def prepare(
+    source: Source, schema: Schema, split: Split, task: Task, choices: Choices, clock: Clock, memo: Memo,
+    say: Callable[[str], None],
+) -> Line:
+    """Fit the codecs of pictures and sounds on the training rows, decode once, and lay out folds or parts."""
+    labels = task.labels(source.table.cells(task.target))
+    rows = np.sort(np.concatenate([split.train, split.development]))
+    folded = len(rows) < FOLD_ROWS
+    strata = labels if task.classes else _quantiles(labels)
+    groups = split.groups
+    parts = (
+        folds(rows, strata, groups, count=FOLDS, seed=choices.seed)
+        if folded
+        else [(split.train, split.development)]
+    )
+    codecs: dict[str, Codec] = {}
+    began = time.perf_counter()
+    for column in schema.inputs:
+        if column.kind in MEDIA:
+            cells = source.table.cells(column.name)
+            codecs[column.name] = codec_for(column).fit([cells[row] for row in split.train], source.table.folder)
+    if codecs:
+        source.encode(codecs)
+        clock.note("decode", time.perf_counter() - began)
+    line = Line(source, schema, split, task, choices, clock, memo, say, labels, codecs, folded, rows, parts)
+    if folded:
+        line.notes.append(f"{len(rows)} choice rows: candidates are compared by {FOLDS}-fold cross-validation")
+    else:
+        line.notes.append(
+            f"candidates are fitted on {len(split.train)} rows and compared on {len(split.development)} others"
+        )
+    return line
+
+
+def _quantiles(labels: np.ndarray, count: int = 10) -> np.ndarray:
+    edges = np.nanquantile(labels, np.linspace(0, 1, count + 1)[1:-1])
+    return np.searchsorted(edges, np.nan_to_num(labels)).astype(np.int64)
+
+
+def baselines(line: Line) -> list[Candidate]:
+    """Constant, a head on each input alone, a head on all, trees on the table columns."""
+    task, compared = line.task, line.compared()
+    constant = cross_answers(
+        lambda fitted, held: Constant(task.constant(line.labels[fitted])).answer(_rows_source(line.source, held)),
+        line.parts, compared, line.shape(),
+    )
+    name = "majority" if task.classes else "mean"
+    found = [
+        Candidate(name, "constant", (), constant, 0.0, lambda rows: Constant(task.constant(line.labels[rows])))
+    ]
+    for title, columns in head_groups(line.columns):
+        found.append(fitted_candidate(line, title, "head", columns))
+    plain = [column for column in line.columns if column.kind in ("number", "category")]
+    if plain:
+        found.append(fitted_candidate(line, "boosted trees on " + _names(plain), "trees", plain))
+    return found
+
+
+def head_groups(columns: Sequence[Column]) -> list[tuple[str, list[Column]]]:
+    """All columns together first; then each picture, text and sound, and the table columns, alone."""
+    plain = [column for column in columns if column.kind in ("number", "category")]
+    singles = [[column] for column in columns if column.kind not in ("number", "category")]
+    groups = singles + ([plain] if plain else [])
+    named = [("linear head on " + _names(group), group) for group in groups]
+    return named if len(groups) == 1 else [("linear head on all inputs", list(columns)), *named]
+
+
+def _names(columns: Sequence[Column]) -> str:
+    names = [column.name for column in columns]
+    return ", ".join(names) if len(names) <= 3 else f"{len(names)} table columns"
+
+
+def fitted_candidate(line: Line, title: str, kind: str, columns: Sequence[Column]) -> Candidate:
+    """Cross-validate a head or trees; the number of folds follows from the time that the first one takes."""
+    seed = line.choices.seed
+
+    def fit(rows: np.ndarray) -> Member:
+        if kind == "trees":
+            return Trees.fit(line.source, columns, rows, line.labels, line.task, seed=seed)
+        sampled = np.random.default_rng(seed).choice(rows, HEAD_ROWS, replace=False) if len(rows) > HEAD_ROWS else rows
+        return Head.fit(line.source, columns, line.codecs, np.sort(sampled), line.labels, line.task)
+
+    began = time.perf_counter()
+    first_rows, first_held = line.parts[0]
+    member = fit(first_rows)
+    first = member.answer_rows(line.source, first_held)
+    seconds = time.perf_counter() - began
+    affordable = line.memo.decide(
+        f"folds of {title}", lambda: int(np.clip(0.06 * line.clock.seconds / max(seconds, 1e-3), 1, len(line.parts)))
+    )
+    def answer(fitted: np.ndarray, held: np.ndarray) -> np.ndarray:
+        return first if held is first_held else fit(fitted).answer_rows(line.source, held)
+
+    answers = cross_answers(answer, line.parts[:affordable], line.compared(), line.shape())
+    line.clock.note("baselines", time.perf_counter() - began)
+    note = f"{affordable} of {len(line.parts)} folds" if affordable < len(line.parts) else ""
+    if kind == "head" and len(first_rows) > HEAD_ROWS:
+        note = f"fitted on a sample of {HEAD_ROWS} rows"
+    return Candidate(title, kind, tuple(c.name for c in columns), answers, seconds, fit, member, note=note)
+
+
+def assemble(line: Line, used: Sequence[Candidate], temperature: float, *, final: bool) -> Ensemble:
+    """The members behind the chosen candidates: fitted on choice rows for the score, on all labelled rows at last."""
+    members: list[Member] = []
+    weights: list[float] = []
+    labelled = np.sort(np.concatenate([line.rows, line.split.test])) if final else line.rows
+    for candidate in used:
+        if candidate.kind == "network":
+            networks = candidate.extra["final" if final else "scored"]()
+        elif not final and not line.folded:
+            networks = [candidate.fitted or candidate.refit(line.split.train)]  # type: ignore[misc]
+        else:
+            assert candidate.refit is not None
+            networks = [candidate.refit(labelled)]
+        members += networks
+        weights += [candidate.weight / len(networks)] * len(networks)
+    return Ensemble(tuple(members), tuple(weights), line.task, temperature)
+
+
+def _rows_source(source: Source, rows: np.ndarray) -> Source:
+    return Source(source.table.take(rows))

@@ -1,0 +1,85 @@
+"""Gradient-boosted trees on the numbers and categories of a table: the outside candidate, kept as plain arrays."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from gradatim.data.codecs import Codec, codec_for, codec_from_json
+from gradatim.data.schema import Column
+from gradatim.estimators.state import estimator_from_state, estimator_to_state
+from gradatim.tasks.heads import _under, table_cells
+from gradatim.tasks.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """Boosted trees; categories enter as whole numbers, missing cells as NaN."""
+
+    codecs: dict[str, Codec]
+    estimator: Any
+    task: Any
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it looks at."""
+        return tuple(self.codecs)
+
+    @classmethod
+    def fit(
+        cls, source: Source, columns: Sequence[Column], rows: np.ndarray, labels: np.ndarray, task: Any, *, seed: int
+    ) -> "Trees":
+        """Fit on the number and category columns among `columns`."""
+        plain = [column for column in columns if column.kind in ("number", "category")]
+        codecs = {c.name: codec_for(c).fit([source.table.cells(c.name)[r] for r in rows]) for c in plain}
+        features = tree_matrix(source, codecs, rows)
+        categories = [place for place, column in enumerate(plain) if column.kind == "category"]
+        estimator = task.trees(seed).fit(features, labels[rows], categorical_features=categories)
+        return cls(codecs, estimator, task)
+
+    def answer_rows(self, source: Source, rows: np.ndarray) -> np.ndarray:
+        """Probabilities or numbers for some rows."""
+        return self.task.estimator_answer(self.estimator, tree_matrix(source, self.codecs, rows))
+
+    def answer(self, source: Source) -> np.ndarray:
+        """Probabilities or numbers for every row."""
+        return self.answer_rows(source, np.arange(len(source)))
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """JSON state and arrays."""
+        state, arrays = estimator_to_state(self.estimator)
+        codecs = [{"column": name, "codec": codec.to_json()} for name, codec in self.codecs.items()]
+        return ({"member": "trees", "estimator": state, "codecs": codecs},
+                {f"estimator/{name}": array for name, array in arrays.items()})
+
+    @classmethod
+    def from_state(
+        cls,
+        state: Mapping[str, Any],
+        shapes: Mapping[str, tuple[int, ...]],
+        read: Callable[[str], torch.Tensor],
+        task: Any,
+    ) -> "Trees":
+        """Rebuild from state; the estimator checks that its arrays make trees."""
+        codecs = {str(entry["column"]): codec_from_json(entry["codec"]) for entry in state["codecs"]}
+        return cls(codecs, estimator_from_state(state["estimator"], _under("estimator/", shapes, read)), task)
+
+
+def tree_matrix(source: Source, codecs: Mapping[str, Codec], rows: np.ndarray) -> np.ndarray:
+    """Float64 (rows, columns): numbers as they are, categories by their number in the codec, NaN where missing."""
+    names = tuple(codecs)
+    cells = table_cells(source, codecs, names)[rows]
+    matrix = np.full(cells.shape, np.nan)
+    for place, name in enumerate(names):
+        if codecs[name].kind == "number":
+            matrix[:, place] = cells[:, place].astype(np.float64)
+        else:
+            known = [row for row, cell in enumerate(cells[:, place]) if cell is not None]
+            encode = codecs[name].encode
+            memo = {cell: encode(cell)[0] for cell in {cells[row, place] for row in known}}
+            for row in known:
+                value = memo[cells[row, place]]
+                matrix[row, place] = np.nan if value is None else value
+    return matrix

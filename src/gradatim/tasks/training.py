@@ -1,0 +1,268 @@
+"""The network as a candidate: measure, plan, train on the parts of the choice, answer, train again on all rows.
+
+Everything that the clock decides (how many networks, how many epochs) is a stored decision; the rest is a pure
+function of data and seed, so that a resumed run ends with the same weights.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from gradatim.data.augment import augment, default_augmentation
+from gradatim.data.batch import Batch
+from gradatim.data.codecs import Codec, codec_for
+from gradatim.data.loader import Encoded, batch_order
+from gradatim.device import choose
+from gradatim.models.address import build, load_weights
+from gradatim.randomness import seed_of
+from gradatim.tasks.choose import Candidate
+from gradatim.tasks.heads import MEDIA
+from gradatim.tasks.network import NetworkMember, blueprint_of
+from gradatim.train.checkpoint import load_checkpoint
+from gradatim.train.forecast import default_batch_size, measure, plan_for_minutes
+from gradatim.train.history import History
+from gradatim.train.hooks import Checkpoint, Deadline, EarlyStop, KeepBest, Progress
+from gradatim.train.loop import fit
+from gradatim.train.plan import Plan
+from gradatim.train.steps import Supervised
+
+if TYPE_CHECKING:
+    from gradatim.tasks.supervised import Line
+
+MOST_NETWORKS = 3  # networks that are trained on folds, and again on all rows
+KEEP_SHARE = 0.85  # above this share of the labelled rows in the training part, the refit is left out
+MONITOR = "development_loss"
+
+
+class Epochs:
+    """The batches of an epoch as a sequence, so that a resumed run skips without making them."""
+
+    def __init__(self, encoded: Encoded, order: list[np.ndarray], make: Callable[[np.ndarray, int], Batch]) -> None:
+        self.encoded = encoded
+        self.order = order
+        self.make = make
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, index: int) -> Batch:
+        if index >= len(self.order):
+            raise IndexError(index)
+        return self.make(self.order[index], index)
+
+
+class NetworkTrainer:
+    """Trains the networks of a line; keeps histories, the plan and the forecast for the report."""
+
+    def __init__(self, line: "Line") -> None:
+        self.line = line
+        self.histories: dict[str, Any] = {}
+        self.plan_json: dict[str, Any] = {}
+        self.forecast: dict[str, Any] = {}
+        self.placement = choose()
+
+    def candidate(self) -> Candidate | None:
+        """Train on the parts of the choice and answer the rows that were held out."""
+        line = self.line
+        settings = self._settings()
+        if settings["networks"] == 0:
+            line.notes.append("no network was trained: " + settings["why"])
+            line.say("  no network was trained: " + settings["why"])
+            return None
+        line.say(f"  plan: {settings['why']}")
+        members: list[NetworkMember] = []
+        compared = line.compared()
+        answers = np.full((len(compared), *line.shape()), np.nan)
+        place = {int(row): number for number, row in enumerate(compared)}
+        began = time.perf_counter()
+        for number, (rows, held) in enumerate(line.parts[: settings["networks"]]):
+            member = self.train(f"network-{number + 1}", rows, held, Plan.from_json(settings["plan"]))
+            members.append(member)
+            where = [place[int(row)] for row in held]
+            answers[where] = member.answer_rows(self._encoded(member.codecs), held)
+        seconds = time.perf_counter() - began
+        line.clock.note("networks", seconds)
+        note = f"{len(members)} of {len(line.parts)} folds" if line.folded else ""
+
+        def scored() -> list[NetworkMember]:
+            return members
+
+        def final() -> list[NetworkMember]:
+            return self._refit(members, settings)
+
+        return Candidate("network", "network", tuple(c.name for c in line.columns), answers, seconds / len(members),
+                         note=note, extra={"scored": scored, "final": final})
+
+    def _settings(self) -> dict[str, Any]:
+        """The decision on plan and number of networks, measured once and stored."""
+        rows, held = self.line.parts[0]
+        return self.line.memo.decide("networks", lambda: self._decide(rows, held))
+
+    def _decide(self, rows: np.ndarray, held: np.ndarray) -> dict[str, Any]:
+        line = self.line
+        batch_size = default_batch_size(len(rows))
+        codecs = self._codecs(rows)
+        encoded = self._encoded(codecs)
+        network = self._network(codecs, "measure")
+        trial = self._plan(Plan(1, 1, batch_size, placement=self.placement))
+        step = Supervised(network, line.task.objective(line.labels[rows]), trial)
+        make = self._maker(encoded, trial, "measure")
+        pace = measure(step, lambda epoch: Epochs(encoded, batch_order(rows, batch_size, seed=0, epoch=0), make),
+                       seconds=min(3.0, 0.03 * line.clock.seconds), steps=20)
+        began = time.perf_counter()
+        probe = held[: max(64, len(held) // 4)]
+        member = NetworkMember(codecs, self._blueprint(codecs), network, self.placement, line.task)
+        member.answer_rows(encoded, probe)
+        evaluation = (time.perf_counter() - began) * len(held) / max(len(probe), 1)
+        labelled = len(line.rows) + len(line.split.test)
+        keep = not line.folded and len(rows) >= KEEP_SHARE * labelled
+        left = line.clock.left(share_kept=0.04)
+        if line.choices.epochs is not None:
+            plan = self._planned(1e6, len(rows), batch_size, pace.seconds_per_step, evaluation)
+            each, networks = plan.forecast["total_seconds"], 1
+        else:
+            share = 1.0 if keep else 1 / (1 + labelled / len(rows))  # the refit costs in proportion to its rows
+            plan = self._planned(left * share, len(rows), batch_size, pace.seconds_per_step, evaluation)
+            each = max(plan.forecast["total_seconds"], 1e-3)
+            networks = int(np.clip(left * share // each, 1, min(MOST_NETWORKS, len(line.parts))))
+        why = (f"{networks} network{'s' if networks > 1 else ''} of {plan.epochs} epochs "
+               f"({pace.seconds_per_step * 1000:.0f} ms a step of {batch_size} rows, forecast {each:.0f} s each), "
+               + ("kept as trained: the training part holds over 85 % of the rows" if keep
+                  else "then trained again on all labelled rows"))
+        return {"networks": networks, "keep": keep, "plan": plan.to_json(), "why": why}
+
+    def _planned(self, seconds: float, rows: int, batch_size: int, pace: float, evaluation: float) -> Plan:
+        choices = self.line.choices
+        plan = plan_for_minutes(
+            seconds / 60, rows=rows, batch_size=batch_size, seconds_per_step=pace, evaluation_seconds=evaluation,
+            max_epochs=choices.epochs, optimizer=choices.optimizer or "adamw",
+            learning_rate=choices.learning_rate, placement=self.placement, seed=choices.seed,
+        )
+        return self._plan(plan)
+
+    def _plan(self, plan: Plan) -> Plan:
+        choices = self.line.choices
+        smoothing = choices.label_smoothing
+        if smoothing is None:
+            smoothing = 0.1 if len(self.line.task.classes) > 2 else 0.0
+        return replace(plan, label_smoothing=smoothing, weight_decay=0.05)
+
+    def _codecs(self, rows: np.ndarray) -> dict[str, Codec]:
+        """Codecs fitted on the given rows; those of pictures and sounds are the line's."""
+        line, codecs = self.line, {}
+        for column in line.columns:
+            if column.kind in MEDIA:
+                codecs[column.name] = line.codecs[column.name]
+            else:
+                cells = line.source.table.cells(column.name)
+                codecs[column.name] = codec_for(column).fit([cells[row] for row in rows])
+        return codecs
+
+    def _encoded(self, codecs: dict[str, Codec]) -> Encoded:
+        return self.line.source.encode({**codecs, self.line.task.target: self.line.task.codec})
+
+    def _blueprint(self, codecs: dict[str, Codec]) -> dict[str, Any]:
+        line = self.line
+        return blueprint_of(line.columns, codecs, line.task.outputs, encoders=line.choices.encoders,
+                            fusion=line.choices.fusion)
+
+    def _network(self, codecs: dict[str, Codec], name: str) -> torch.nn.Module:
+        torch.manual_seed(seed_of(self.line.choices.seed, "weights", name))
+        network = build(self._blueprint(codecs))
+        for column in self.line.columns:
+            chosen = self.line.choices.encoders.get(column.name, self.line.choices.encoders.get(column.kind))
+            if chosen and chosen.get("weights"):
+                load_weights(network.encoder(column.name), chosen["weights"])  # type: ignore[operator]
+        return network
+
+    def _maker(self, encoded: Encoded, plan: Plan, name: str) -> Callable[..., Batch]:
+        """Batch maker: rows and step → augmented batch, a pure function of (seed, epoch, step)."""
+        line = self.line
+        inputs = [column.name for column in line.columns]
+        kinds = {column.name: column.kind for column in line.columns}
+        options = {n: default_augmentation(k, encoded.codecs[n].describe()) for n, k in kinds.items()}
+        seed = seed_of(plan.seed, name)
+
+        def make(rows: np.ndarray, index: int, epoch: int = 0) -> Batch:
+            batch = encoded.batch(rows, inputs, [line.task.target])
+            return augment(batch, options, seed=seed, epoch=epoch, step=index)
+
+        return make
+
+    def train(self, name: str, rows: np.ndarray, held: np.ndarray | None, plan: Plan) -> NetworkMember:
+        """Train one network on `rows`, watching `held` when given; goes on from its checkpoint when there is one."""
+        line = self.line
+        codecs = self._codecs(rows)
+        encoded = self._encoded(codecs)
+        network = self._network(codecs, name)
+        member = NetworkMember(codecs, self._blueprint(codecs), network, plan.placement, line.task)
+        objective = line.task.objective(line.labels[rows], label_smoothing=plan.label_smoothing)
+        step = Supervised(network, objective, plan)
+        make = self._maker(encoded, plan, name)
+        seed = seed_of(plan.seed, name, "order")
+
+        def batches(epoch: int) -> Sequence[Batch]:
+            order = batch_order(rows, plan.batch_size, seed=seed, epoch=epoch)
+            return Epochs(encoded, order[: plan.steps_per_epoch], lambda r, i: make(r, i, epoch))  # type: ignore[return-value]
+
+        def evaluate() -> dict[str, float]:
+            assert held is not None
+            answer = member.answer_rows(encoded, held)
+            truth = line.labels[held]
+            row = {MONITOR: float(line.task.row_losses(answer, truth).mean())}
+            if line.task.classes:
+                row["development_accuracy"] = float((answer.argmax(axis=1) == truth).mean())
+            return row
+
+        hooks: list[Any] = [KeepBest(network, None if held is None else MONITOR)]
+        if held is not None:
+            hooks.append(EarlyStop(MONITOR, patience=max(8, plan.epochs // 3), first=plan.epochs // 2))
+        hooks.append(Deadline(max(2.0, 1.5 * plan.forecast.get("total_seconds", 1e9))))
+        folder = line.memo.stage(name)
+        if folder is not None:
+            hooks.append(Checkpoint(folder, seconds=60))
+        hooks.append(Progress(quiet=True))
+        start = None if folder is None else load_checkpoint(folder)
+        history = fit(step, batches, plan, hooks, evaluate=None if held is None else evaluate, start=start)
+        network.eval()
+        self._note(name, history, plan)
+        return member
+
+    def _note(self, name: str, history: History, plan: Plan) -> None:
+        self.histories[name] = history.rows
+        self.plan_json = plan.to_json()
+        self.forecast[name] = {"forecast": history.forecast, "actual": history.actual, "reason": history.reason,
+                               "line": history.forecast_line()}
+        self.line.say(f"  {name}: {history.forecast_line()}; ended: {history.reason}")
+        self.line.notes.extend(f"{name}: {note}" for note in history.notes)
+
+    def _refit(self, members: list[NetworkMember], settings: dict[str, Any]) -> list[NetworkMember]:
+        """Train again on all labelled rows, as many epochs as were best, as many networks as before."""
+        line = self.line
+        if settings["keep"]:
+            line.notes.append("the network was not trained again: its training part holds over 85 % of the rows")
+            return members
+        plan = Plan.from_json(settings["plan"])
+        rows = np.sort(np.concatenate([line.rows, line.split.test]))
+        best = [self._best_epoch(f"network-{number + 1}", plan) for number in range(len(members))]
+        epochs = max(2, int(np.median(best)))
+        per_epoch = -(-len(rows) // plan.batch_size)
+        seconds = plan.forecast.get("seconds_per_step", 0.0) * per_epoch * epochs
+        plan = replace(plan, epochs=epochs, steps_per_epoch=per_epoch,
+                       warmup_steps=min(plan.warmup_steps, per_epoch * epochs // 4),
+                       forecast={**plan.forecast, "total_seconds": seconds})
+        line.notes.append(f"final networks: trained again on all {len(rows)} labelled rows for {epochs} epochs, "
+                          "the median of the best epochs of the choice")
+        began = time.perf_counter()
+        found = [self.train(f"refit-{number + 1}", rows, None, plan) for number in range(len(members))]
+        line.clock.note("refit", time.perf_counter() - began)
+        return found
+
+    def _best_epoch(self, name: str, plan: Plan) -> int:
+        rows = [row for row in self.histories[name] if row.get(MONITOR) is not None]
+        return min(rows, key=lambda row: row[MONITOR])["epoch"] if rows else plan.epochs
+
