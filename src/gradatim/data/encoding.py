@@ -173,7 +173,10 @@ def _wide_encoding(data: bytes) -> str | None:
     if min(even, odd) > 0.1 * max(even, odd):
         return None
     text = sample.tobytes().decode(encoding, errors="replace")
-    return encoding if "\x00" not in text and text.count("\ufffd") <= 1 else None
+    newlines = int((sample == 10).sum())
+    if "\x00" in text or text.count("\ufffd") > 1 or 2 * text.count("\n") < newlines:
+        return None  # NUL bytes in a file of another encoding
+    return encoding
 
 
 def _from_one_byte(data: bytes, name: str, error: UnicodeDecodeError) -> tuple[bytes, str]:

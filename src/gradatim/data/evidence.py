@@ -33,9 +33,23 @@ class Facts:
     name: str
     cells: pl.Series
     folder: Path | None
-    rows: int
-    filled: int  # cells that are not null
-    distinct: int  # different cells that are not null
+    values: pl.Series  # the different filled cells, most frequent first (cells that cannot be compared: all of them)
+    counts: pl.Series  # how often each occurs
+
+    @property
+    def rows(self) -> int:
+        """Cells, filled or not."""
+        return self.cells.len()
+
+    @cached_property
+    def filled(self) -> int:
+        """Cells that are not null."""
+        return self.rows - self.cells.null_count()
+
+    @property
+    def distinct(self) -> int:
+        """Different filled cells."""
+        return self.values.len()
 
     @property
     def missing(self) -> int:
@@ -53,12 +67,6 @@ class Facts:
         return spaced(self.cells.drop_nulls(), SAMPLE).to_list()
 
     @cached_property
-    def counts(self) -> list[tuple[Any, int]]:
-        """Every filled cell and how often it occurs, most frequent first."""
-        table = self.cells.drop_nulls().value_counts(sort=True)
-        return list(zip(*(column.to_list() for column in table.get_columns()), strict=True))
-
-    @cached_property
     def words(self) -> float:
         """Mean number of words, over at most 2,000 cells."""
         texts = spaced(self.cells.drop_nulls(), WIDE_SAMPLE)
@@ -69,25 +77,28 @@ class Facts:
         """Whether at least half of a sample are numbers, so that reading the whole column is worth the time."""
         if not self.is_text:
             return self.cells.dtype.is_numeric()
-        column = parse_numbers(spaced(self.cells.drop_nulls(), WIDE_SAMPLE))
-        readable = int(column.values.is_not_null().sum())
-        return readable > 0 and readable >= int(column.unreadable.sum())
+        column, counts = parse_numbers(self.values[:WIDE_SAMPLE]), self.counts[:WIDE_SAMPLE]
+        readable = int(counts.filter(column.values.is_not_null()).sum())
+        return readable > 0 and readable >= int(counts.filter(column.unreadable).sum())
 
     @cached_property
     def decimals(self) -> DecimalEvidence:
         """Decimal points against decimal commas."""
-        return column_decimal_evidence(self.cells) if self.is_text and self.looks_numeric else DecimalEvidence()
+        if not self.is_text or not self.looks_numeric:
+            return DecimalEvidence()
+        return column_decimal_evidence(self.values, self.counts)
 
     def numbers(self, decimal: str = ".") -> "Numbers":
         """The column read as numbers."""
-        return Numbers(parse_numbers(self.cells, decimal=decimal))
+        return Numbers(parse_numbers(self.values, decimal=decimal), self.counts)
 
     @cached_property
     def spelled_missing(self) -> dict[str, int]:
         """Cells such as '?' and 'NULL', and how often they occur."""
-        if not self.is_text or self.distinct > 10_000:
+        if not self.is_text:
             return {}
-        return {text: count for text, count in self.counts if is_missing_spelling(text)}
+        pairs = zip(self.values[:WIDE_SAMPLE], self.counts[:WIDE_SAMPLE], strict=True)
+        return {text: count for text, count in pairs if is_missing_spelling(text)}
 
     @cached_property
     def endings(self) -> tuple[str | None, float, list[str]]:
@@ -108,13 +119,13 @@ class Facts:
 
 
 class Numbers:
-    """A column read as numbers, and what can be counted about them."""
+    """The different cells of a column read as numbers, and what can be counted about them."""
 
-    def __init__(self, column: NumberColumn) -> None:
+    def __init__(self, column: NumberColumn, counts: pl.Series) -> None:
         self.column = column
         self.values = column.values.drop_nulls()
-        self.readable = self.values.len()
-        self.unreadable = int(column.unreadable.sum())
+        self.readable = int(counts.filter(column.values.is_not_null()).sum())
+        self.unreadable = int(counts.filter(column.unreadable).sum())
 
     @property
     def share(self) -> float:
@@ -144,15 +155,17 @@ class Numbers:
 
 
 def gather(frame: pl.DataFrame, folder: Path | None) -> dict[str, Facts]:
-    """The facts of every column; what all columns need is counted for all at once."""
-    counted = frame.select(pl.selectors.exclude(pl.selectors.by_dtype(pl.Struct, pl.Binary) | pl.selectors.nested()))
-    distinct = counted.select(pl.all().drop_nulls().n_unique()).row(0, named=True) if counted.width else {}
-    empty = frame.null_count().row(0, named=True)
-    return {
-        name: Facts(name, frame.get_column(name), folder, frame.height, frame.height - empty[name],
-                    distinct.get(name, frame.height - empty[name]))
-        for name in frame.columns
-    }
+    """The facts of every column, its different cells counted."""
+    facts = {}
+    for column in frame:
+        filled = column.drop_nulls()
+        if column.dtype.is_nested() or column.dtype == pl.Binary:
+            values, counts = filled, pl.repeat(1, filled.len(), eager=True)
+        else:
+            table = filled.alias("cell").value_counts(name="count").sort(["count", "cell"], descending=[True, False])
+            values, counts = table.get_columns()
+        facts[column.name] = Facts(column.name, column, folder, values, counts)
+    return facts
 
 
 def families(names: list[str]) -> dict[str, list[str]]:

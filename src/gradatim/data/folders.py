@@ -11,6 +11,7 @@ from gradatim.errors import DataError
 
 PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 SOUND_ENDINGS = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus"})
+MEDIA_ENDINGS = PICTURE_ENDINGS | SOUND_ENDINGS
 TABLE_ENDINGS = frozenset({".csv", ".tsv", ".parquet", ".jsonl", ".ndjson"})
 TRAINING_NAMES = ("train", "training")
 OTHER_PARTS = ("test", "testing", "val", "valid", "validation", "dev", "development", "eval", "holdout")
@@ -55,7 +56,7 @@ def _root(folder: Path) -> tuple[Path, list[str]]:
     """The folder whose children are the classes, and how it was found."""
     notes: list[str] = []
     for _ in range(8):
-        inner = {path.name.lower(): path for path in _folders(folder)}
+        inner = {path.name.lower(): path for path in subfolders(folder)}
         training = next((inner[name] for name in TRAINING_NAMES if name in inner), None)
         if training is not None and all(name in TRAINING_NAMES + OTHER_PARTS for name in inner):
             left = sorted(path.name for path in inner.values() if path != training)
@@ -65,20 +66,21 @@ def _root(folder: Path) -> tuple[Path, list[str]]:
         if len(inner) != 1 or _loose_media(folder):
             return folder, notes
         only = next(iter(inner.values()))
-        if not _folders(only):
+        if not subfolders(only):
             return folder, notes
         notes.append(f"stepped into {only.name}/, the only folder there")
         folder = only
     return folder, notes
 
 
-def _folders(folder: Path) -> list[Path]:
+def subfolders(folder: Path) -> list[Path]:
+    """The folders directly in a folder, without hidden and linked ones, by name."""
     entries = (path for path in folder.iterdir() if not _hidden(path.name))
     return sorted(path for path in entries if path.is_dir() and not path.is_symlink())
 
 
 def _loose_media(folder: Path) -> bool:
-    return any(_ending(path.name) in PICTURE_ENDINGS | SOUND_ENDINGS and path.is_file() for path in folder.iterdir())
+    return any(_ending(path.name) in MEDIA_ENDINGS and path.is_file() for path in folder.iterdir())
 
 
 def _walk(root: Path) -> tuple[list[str], list[str]]:
@@ -91,7 +93,7 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
         for name in sorted(files):
             if not _hidden(name):
                 path = name if prefix == "." else f"{prefix}/{name}"
-                (media if _ending(name) in PICTURE_ENDINGS | SOUND_ENDINGS else others).append(path)
+                (media if _ending(name) in MEDIA_ENDINGS else others).append(path)
     unreadable = [path for path in media if not _is_text(path)]
     if unreadable:
         raise DataError(f"{root}: expected file names in UTF-8, found {unreadable[0]!r}; rename the file")
@@ -108,7 +110,7 @@ def _remarks(
     deep = [path for path in media if path.count("/") > 1]
     if deep:
         notes.append(f"{len(deep):,} files lie deeper than their class folder and count to it ({deep[0]})")
-    empty = [path.name for path in _folders(root) if path.name not in classes]
+    empty = [path.name for path in subfolders(root) if path.name not in classes]
     if empty:
         notes.append(f"no pictures or sounds in {', '.join(f'{name}/' for name in empty[:5])}")
     links = [path.name for path in root.iterdir() if path.is_symlink() and path.is_dir()]

@@ -137,7 +137,9 @@ def _clean(column: pl.Series, source: str) -> tuple[pl.Series, list[str]]:
         return column.cast(pl.String), []
     if dtype.is_decimal():
         return column.cast(pl.Float64), []
-    if dtype in (pl.Binary, pl.Object, pl.Struct):
+    if dtype == pl.Binary or (isinstance(dtype, pl.Struct) and {f.name for f in dtype.fields} & {"bytes", "array"}):
+        return column, []  # pictures and sounds held in the cell
+    if dtype in (pl.Object, pl.Struct):
         raise DataError(f"{source}: column '{column.name}': expected numbers, texts, dates or lists, received "
                         f"{str(dtype).split('(')[0]} cells; write pictures and sounds as files, or drop the column")
     return column, []

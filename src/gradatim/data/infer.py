@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gradatim.data.evidence import Facts, families, gather
+import polars as pl
+
+from gradatim.data.evidence import Facts, families, gather, spaced
 from gradatim.data.folders import is_class_folder_table
 from gradatim.data.readers import no_such_column
 from gradatim.data.rules import FEW_INPUT, RULES, Draft, Request
@@ -82,12 +84,19 @@ def _samples(table: Table, name: str, most: int, width: int) -> list[str]:
     if name not in table.frame.columns:
         return []
     found: dict[str, None] = {}
-    for cell in table.frame.get_column(name).drop_nulls().head(200).to_list():
+    for cell in _spread(table.frame.get_column(name)).to_list():
         text = f"{len(cell):,} bytes" if isinstance(cell, bytes) else " ".join(str(cell).split())
         found[text if len(text) <= width else text[: width - 1] + "…"] = None
         if len(found) == most:
             break
     return list(found)
+
+
+def _spread(cells: pl.Series) -> pl.Series:
+    """Different filled cells, from the beginning and from all over the column."""
+    filled = cells.drop_nulls()
+    some = pl.concat([filled.head(100), spaced(filled, 1000)])
+    return some if some.dtype.is_nested() or some.dtype == pl.Binary else some.unique(maintain_order=True)
 
 
 def _run(facts: Facts, request: Request) -> Draft:

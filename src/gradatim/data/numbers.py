@@ -126,20 +126,20 @@ def decimal_evidence(cells: Iterable[tuple[str, int]]) -> DecimalEvidence:
     return DecimalEvidence(point, comma, ambiguous, example)
 
 
-def column_decimal_evidence(cells: pl.Series, *, sample: int = 2000) -> DecimalEvidence:
-    """`decimal_evidence` of a column of strings: plain decimals are counted, other spellings sampled.
+def column_decimal_evidence(cells: pl.Series, counts: pl.Series, *, sample: int = 2000) -> DecimalEvidence:
+    """`decimal_evidence` of different strings and how often each occurs: plain decimals vectorised, others sampled.
 
-    >>> column_decimal_evidence(pl.Series(["1.5", "2.25", "3.125", None]))
-    DecimalEvidence(point=2, comma=0, ambiguous=1, example='3.125')
+    >>> column_decimal_evidence(pl.Series(["1.5", "2.25", "3.125"]), pl.Series([4, 1, 1]))
+    DecimalEvidence(point=5, comma=0, ambiguous=1, example='3.125')
     """
-    marked = cells.drop_nulls()
-    marked = marked.filter(marked.str.contains(r"[.,]"))
-    if not marked.len():
+    marked = cells.str.contains(r"[.,]")
+    if not marked.any():
         return DecimalEvidence()
-    certain = marked.str.contains(_PLAIN_DECIMAL) & ~marked.str.contains(_TWO_READINGS)
-    rest = marked.filter(~certain).value_counts(sort=True).head(sample)
-    others = decimal_evidence(zip(*(column.to_list() for column in rest.get_columns()), strict=True))
-    return DecimalEvidence(int(certain.sum()) + others.point, others.comma, others.ambiguous, others.example)
+    certain = cells.str.contains(_PLAIN_DECIMAL) & ~cells.str.contains(_TWO_READINGS)
+    rest = marked & ~certain
+    others = decimal_evidence(zip(cells.filter(rest)[:sample], counts.filter(rest)[:sample], strict=True))
+    point = int(counts.filter(certain).sum()) + others.point
+    return DecimalEvidence(point, others.comma, others.ambiguous, others.example)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from gradatim.data.delimited import read_delimited
-from gradatim.data.folders import read_folder
+from gradatim.data.folders import MEDIA_ENDINGS, read_folder, subfolders
 from gradatim.data.frames import from_arrow, from_pandas, from_polars, read_arrow_file, read_parquet
 from gradatim.data.jsonlines import read_json_rows
 from gradatim.data.table import Table
@@ -37,7 +37,7 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> Table:
     >>> read_table(pl.DataFrame({"word": ["a", ""], "size": [1.5, 2.0]})).cells("word")
     ['a', None]
     """
-    table = _read(source)
+    table = source if isinstance(source, Table) else with_media_folder(_read(source))
     if columns is None:
         return table
     missing = [name for name in columns if name not in table.frame.columns]
@@ -61,9 +61,38 @@ def no_such_column(name: str, known: Sequence[str]) -> str:
     return f"expected a column of the table, received '{name}'; {hint}"
 
 
+def with_media_folder(table: Table) -> Table:
+    """The table with the folder in which its pictures or sounds lie, where that is a subfolder of the file's own.
+
+    Tables often name `a.png` where the file is images/a.png. When sampled names exist in exactly one subfolder and
+    not beside the table, that subfolder becomes the table's, and the notes say so.
+    """
+    if table.folder is None:
+        return table
+    found: set[Path] = set()
+    for column in table.frame:
+        if column.dtype != pl.String:
+            continue
+        names = [name for name in column.drop_nulls().head(50) if Path(name).suffix.lower() in MEDIA_ENDINGS]
+        if not names or any((table.folder / name).is_file() for name in names if _plain_name(name)):
+            continue
+        bare = [name for name in names if _plain_name(name)]
+        places = [place for place in subfolders(table.folder) if any((place / name).is_file() for name in bare)]
+        if len(places) != 1:
+            return table
+        found.add(places[0])
+    if len(found) != 1:
+        return table
+    place = found.pop()
+    note = f"file names are looked up in {place.name}/, where they are"
+    return Table(table.frame, place, table.lines, table.source, (*table.notes, note))
+
+
+def _plain_name(name: str) -> bool:
+    return "\x00" not in name and len(name) < 255 and not Path(name).is_absolute() and ".." not in Path(name).parts
+
+
 def _read(source: Any) -> Table:
-    if isinstance(source, Table):
-        return source
     if isinstance(source, (str, Path)):
         return _read_path(source)
     if isinstance(source, (pl.DataFrame, pl.LazyFrame)):

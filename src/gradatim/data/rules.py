@@ -155,7 +155,7 @@ def typed(facts: Facts, draft: Draft, request: Request) -> None:
 
 def dates(facts: Facts, draft: Draft, request: Request) -> None:
     """Dates written as text are set aside unless they are the time column; a time column must order the rows."""
-    form = date_format(facts.cells) if draft.kind in (None, "text") and facts.is_text else None
+    form = date_format(facts.values) if draft.kind in (None, "text") and facts.is_text else None
     if form is not None:
         draft.kind = "text"
         draft.say(f"dates written {form}")
@@ -211,7 +211,7 @@ def classes_or_texts(facts: Facts, draft: Draft, request: Request) -> None:
     elif draft.role in ("id", "group"):
         kind, rule = "category", "names"
     else:
-        kind, rule = "text", "more than half occur once or differ, so text"
+        kind, rule = "text", "too many for a category, so text"
     draft.kind = kind
     draft.say(f"{counted}: {rule}")
 
@@ -251,7 +251,7 @@ def spellings(facts: Facts, draft: Draft, request: Request) -> None:
     if draft.kind != "category" or not facts.is_text or facts.distinct > 10_000 or draft.role == "ignore":
         return
     groups: dict[str, list[tuple[str, int]]] = {}
-    for text, count in facts.counts:
+    for text, count in zip(facts.values, facts.counts, strict=True):
         groups.setdefault(" ".join(text.split()).casefold(), []).append((text, count))
     for variants in [group for group in groups.values() if len(group) > 1][:5]:
         shown = " and ".join(f"'{text}' ({count:,} times)" for text, count in variants[:4])
@@ -347,7 +347,8 @@ def _counted_marks(evidence: DecimalEvidence) -> str:
 def _list_unreadable(facts: Facts, draft: Draft, numbers: Numbers, request: Request) -> None:
     if not numbers.unreadable:
         return
-    rows = numbers.column.unreadable.arg_true().to_list()
+    wrong = facts.values.filter(numbers.column.unreadable)
+    rows = facts.cells.is_in(wrong.implode()).fill_null(False).arg_true().to_list()
     first = facts.cells[rows[0]]
     line = request.line(rows[0])
     place = f"line {line}" if line is not None else f"row {rows[0]}"
@@ -362,8 +363,8 @@ def _leading_zeros(facts: Facts) -> tuple[int, str] | None:
     """How many whole numbers are written with a leading zero, and one of them."""
     if not facts.is_text:
         return None
-    coded = facts.cells.filter(facts.cells.str.contains(r"^0[0-9]+$").fill_null(False))
-    return (coded.len(), coded[0]) if coded.len() else None
+    coded = facts.values.str.contains(r"^0[0-9]+$")
+    return (int(facts.counts.filter(coded).sum()), facts.values.filter(coded)[0]) if coded.any() else None
 
 
 def _looks_coded(facts: Facts, named: bool) -> bool:
