@@ -11,14 +11,19 @@ from pathlib import Path
 
 
 class DatasetFolder:
-    """A folder that is filled once. An existing one is kept unless it is empty or the user says --force."""
+    """A folder that is filled once. --force replaces one that a script has written before, never any other."""
+
+    MARK = ".written-by-a-script"
 
     def __init__(self, path: Path, *, force: bool = False) -> None:
         if path.exists() and any(path.iterdir()):
+            if not (path / self.MARK).exists():
+                sys.exit(f"{path}: expected an empty or a new folder, found files of somebody else; name another")
             if not force:
-                sys.exit(f"{path}: expected an empty or a new folder, found files; name another or add --force")
+                sys.exit(f"{path}: expected an empty or a new folder, found an earlier run's; add --force")
             shutil.rmtree(path)
         path.mkdir(parents=True, exist_ok=True)
+        (path / self.MARK).touch()
         self.path = path
 
     def write_table(self, name: str, rows: Sequence[dict[str, object]], target: str | None = None) -> None:
