@@ -1,0 +1,195 @@
+"""The penalised likelihood of a linear classifier: value, gradient and a curvature estimate in one pass.
+
+Minimised is  Σ wᵢ ℓ(yᵢ, xᵢᵀW + b) / Σ wᵢ + λ/2 ‖W‖²  with ℓ the cross entropy of a sigmoid (two classes,
+one column)
+or of a softmax (one column a class). Its Hessian is near to Cov ⊗ diag(f) + λI with fₖ the mean of pₖ(1 −
+pₖ): in the
+eigenvectors of the covariance that is diagonal, and dividing by it is the preconditioner. Where the
+eigenvectors
+would cost too much (sparse or very wide inputs) the variances of the columns stand in.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+import torch
+
+from gradatim import device
+from gradatim.estimators import gram
+from gradatim.estimators.gram import Matrix
+
+# Eigenvectors of a d × d covariance are worth their cost up to this width; wider inputs with few rows are
+# rotated.
+WIDEST = 2500
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """Inputs made ready: `matrix` (n, m) with column `means`, and the eigenvalues `variances` (m,) of its covariance
+    with eigenvectors `vectors` (m, m), None for the unit vectors. `map_back` (d, m) turns coefficients for
+    `matrix`
+    into coefficients for the original columns, None where they are the same; `origin` (d,) are the means of
+    those.
+    """
+
+    matrix: Matrix
+    means: np.ndarray
+    origin: np.ndarray
+    variances: np.ndarray
+    vectors: np.ndarray | None
+    map_back: np.ndarray | None
+
+    def rows(self, chosen: np.ndarray) -> "Design":
+        """The same design with some of the rows; means and covariance stay, they only steer the search."""
+        return replace(self, matrix=self.matrix[chosen])
+
+
+def prepare(X: Matrix, weights: np.ndarray, centre: bool) -> Design:
+    """Centre, and find the axes in which the likelihood bends alike in all directions."""
+    rows, columns = X.shape
+    total = weights.sum()
+    means = gram.column_means(X, weights) if centre else np.zeros(columns)
+    if scipy.sparse.issparse(X):
+        squares = np.asarray(X.multiply(X).T @ weights).ravel() / total
+        return Design(X, means, means, np.maximum(squares - means**2, 0), None, None)
+    if columns <= min(rows, WIDEST):
+        covariance = gram.gram(X, means, weights, exact=False) / total
+        values, vectors = scipy.linalg.eigh(covariance, check_finite=False)
+        return Design(X, means, means, np.maximum(values, 0), vectors, None)
+    if rows <= WIDEST:
+        return _rotate(X, means, weights)
+    squares = np.zeros(columns)
+    for start in range(0, rows, gram.BLOCK):
+        block = X[start : start + gram.BLOCK]
+        squares += np.einsum("n,nd,nd->d", weights[start : start + gram.BLOCK].astype(X.dtype), block, block)
+    return Design(X, means, means, np.maximum(squares / total - means**2, 0), None, None)
+
+
+def _rotate(X: np.ndarray, means: np.ndarray, weights: np.ndarray) -> Design:
+    """Fewer rows than columns: the penalty keeps W in the span of the rows, so n coordinates say everything."""
+    values, vectors = scipy.linalg.eigh(gram.kernel(X, means, np.ones(len(X))), check_finite=False)
+    kept = values > values.max(initial=0.0) * np.finfo(X.dtype).eps * len(X)
+    roots = np.sqrt(values[kept])
+    coordinates = vectors[:, kept] * roots
+    variances = weights @ coordinates**2 / weights.sum()
+    map_back = gram.centred_transpose_product(X, means, vectors[:, kept] / roots)
+    matrix = np.ascontiguousarray(coordinates, dtype=X.dtype)
+    return Design(matrix, np.zeros(len(roots)), means, variances, None, map_back)
+
+
+@dataclass(slots=True)
+class Likelihood:
+    """The objective over parameters (m + 1, k): coefficients of the centred inputs and, last, their intercept.
+
+    labels (n,) are class numbers; outputs k is 1 for two classes; weights sum to one; penalty is λ.
+    """
+
+    design: Design
+    labels: np.ndarray
+    weights: np.ndarray
+    penalty: float
+    outputs: int
+    intercept: bool
+    curvature: np.ndarray | None = None
+
+    def evaluate(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        """Value and gradient (m + 1, k); remembers Σ wᵢ pₖ(1 − pₖ) for `precondition`."""
+        matrix, means = self.design.matrix, self.design.means
+        coefficients = parameters[:-1]
+        offset = parameters[-1] - means @ coefficients
+        cast = np.ascontiguousarray(coefficients, dtype=matrix.dtype)
+        value, curvature = 0.0, np.zeros(self.outputs)
+        gradient, pulled = np.zeros_like(coefficients), np.zeros(self.outputs)
+        block = len(self.labels) if scipy.sparse.issparse(matrix) else gram.BLOCK
+        for start in range(0, len(self.labels), block):
+            stop = start + block
+            part = matrix[start:stop] if block < len(self.labels) else matrix
+            scores = product(part, cast)
+            scores += offset.astype(scores.dtype)
+            loss, residual, bend = self._losses(scores, start, stop)
+            value, curvature = value + loss, curvature + bend
+            gradient += product(part.T, residual)
+            pulled += residual.sum(0, dtype=np.float64)
+        gradient -= np.outer(means, pulled)
+        gradient += self.penalty * coefficients
+        # Between the curvature here and that of the start (p = 1/k everywhere): the present one alone falls
+        # as the
+        # fit gets better and gives steps that overshoot along the rows that are still uncertain.
+        self.curvature = np.sqrt(np.maximum(curvature, 1e-8) / max(4, self.outputs))
+        value += self.penalty / 2 * float((coefficients * coefficients).sum())
+        return value, np.vstack([gradient, pulled if self.intercept else np.zeros(self.outputs)])
+
+    def _losses(self, scores: np.ndarray, start: int, stop: int) -> tuple[float, np.ndarray, np.ndarray]:
+        """Weighted loss, weighted p − y (the gradient by scores) and weighted p(1 − p) of some rows."""
+        labels, weights = self.labels[start:stop], self.weights[start:stop, None].astype(scores.dtype)
+        loss, probability = losses(scores, labels)
+        bend = np.einsum("nk,nk,nl->k", probability, 1 - probability, weights, dtype=np.float64)
+        if self.outputs == 1:
+            probability[:, 0] -= labels
+        else:
+            probability[np.arange(len(labels)), labels] -= 1
+        probability *= weights
+        return float(loss @ self.weights[start:stop]), probability, bend
+
+    def precondition(self, gradient: np.ndarray) -> np.ndarray:
+        """Divide by the Kronecker estimate of the Hessian at the last evaluated parameters."""
+        assert self.curvature is not None
+        vectors = self.design.vectors
+        inner = gradient[:-1] if vectors is None else vectors.T @ gradient[:-1]
+        inner = inner / (self.design.variances[:, None] * self.curvature + self.penalty)
+        return np.vstack([inner if vectors is None else vectors @ inner, gradient[-1:] / self.curvature])
+
+
+def losses(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cross entropy in nats (n,) and probabilities, shaped as scores; overwrites scores.
+
+    scores (n, 1): log odds of class 1 against class 0; scores (n, k): one column a class, shift-invariant.
+    """
+    if scores.shape[1] == 1:
+        logits = scores[:, 0]
+        signs = np.where(labels == 1, -1, 1).astype(scores.dtype)
+        loss = np.logaddexp(0, signs * logits)
+        return loss, sigmoid(logits)[:, None]
+    scores -= scores.max(1, keepdims=True)
+    picked = scores[np.arange(len(labels)), labels]
+    np.exp(scores, out=scores)
+    total = scores.sum(1, keepdims=True)
+    scores /= total
+    return np.log(total[:, 0]) - picked, scores
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """1 / (1 + e^−z), without overflow on either side.
+
+    >>> sigmoid(np.array([0.0, -1000.0, 1000.0])).tolist()
+    [0.5, 0.0, 1.0]
+    """
+    decay = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1, decay) / (1 + decay)
+
+
+def product(left: Matrix, right: np.ndarray) -> np.ndarray:
+    """left @ right; float32 goes to torch, whose products of thin matrices are the faster ones here."""
+    dense = not scipy.sparse.issparse(left)
+    if dense and left.dtype == np.float32 and left.size > 100_000 and left.flags.writeable:
+        return torch.mm(torch.from_numpy(left), torch.from_numpy(right)).numpy()
+    return np.asarray(left @ right)
+
+
+@contextmanager
+def fast_products(matrix: Matrix) -> Iterator[None]:
+    """Within, float32 products use the machine's fastest exact library; the process's setting is put back after."""
+    if scipy.sparse.issparse(matrix) or matrix.dtype != np.float32 or matrix.size < 10_000_000:
+        yield
+        return
+    setting = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = setting.fp32_precision
+    try:
+        device.pull_levers(device.Placement(threads=torch.get_num_threads()), memory=False)
+        yield
+    finally:
+        setting.fp32_precision = before
