@@ -87,18 +87,19 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[Any], *, name: 
     if len(counts) > MOST_CLASSES_IN_MATRIX:
         return _top_confusions(counts, classes, name=name)
     with drawing():
-        side = max(2.6, 1.3 + 0.42 * len(counts))
+        side = max(2.6, 1.2 + 0.31 * len(counts))
         drawn = figure(side + 0.9, side)
         axes = drawn.subplots()
         shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
         for true in range(len(counts)):
             for chosen in range(len(counts)):
                 share = shares[true, chosen]
-                colour = Ink.accent if true == chosen else Ink.bad
+                colour = (Ink.accent if true == chosen else Ink.bad) if share else Ink.muted
                 axes.add_patch(Rectangle((chosen - 0.47, true - 0.47), 0.94, 0.94, facecolor=colour, linewidth=0,
-                                         alpha=float(0.06 + 0.84 * share) if share else 0.04))
-                axes.text(chosen, true, f"{counts[true, chosen]:,.0f}", ha="center", va="center", fontsize=8,
-                          color=Ink.on_accent if share > 0.55 else (Ink.ink if share else Ink.muted))
+                                         alpha=float(0.1 + 0.8 * share) if share else 0.07))
+                if share:
+                    axes.text(chosen, true, f"{counts[true, chosen]:,.0f}", ha="center", va="center", fontsize=8,
+                              color=Ink.on_accent if share > 0.55 else Ink.ink)
         names = [short(c, 14) for c in classes]
         steep = max(map(len, names), default=0) > 4 and len(names) > 3
         axes.set_xticks(range(len(names)), names, rotation=45 if steep else 0, ha="right" if steep else "center",
@@ -199,10 +200,10 @@ def confidences(labels: np.ndarray, probabilities: np.ndarray, *, name: str) -> 
     sure = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     with drawing():
-        drawn = figure(4.3, 3.0)
+        drawn = figure(4.3, 3.6)
         axes = drawn.subplots()
         edges = np.linspace(1 / probabilities.shape[1] if probabilities.shape[1] < 5 else 0.0, 1, 21)
-        axes.hist([sure[right], sure[~right]], bins=edges, stacked=True, color=[Ink.accent, Ink.bad], rwidth=0.88,
+        axes.hist([sure[right], sure[~right]], bins=list(edges), stacked=True, color=[Ink.accent, Ink.bad], rwidth=0.88,
                   label=["right", "wrong"])
         axes.set_xlabel("confidence")
         axes.set_ylabel("rows")

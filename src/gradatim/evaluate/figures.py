@@ -85,4 +85,5 @@ def _ledger(entries: list[dict[str, Any]]) -> str:
     ]
     return charts.intervals(
         rows, name="ledger", title="Score with some inputs only", label=metric.title if metric else "score",
-        percent=bool(metric and metric.percent), reference=whole["value"] if whole else None, reference_label="all inputs")
+        percent=bool(metric and metric.percent), reference=whole["value"] if whole else None,
+        reference_label="all inputs")

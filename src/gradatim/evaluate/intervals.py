@@ -1,4 +1,4 @@
-"""How sure a number is: 95 % intervals for proportions, for functions of means, and for differences of two models.
+"""How sure a number is: 95% intervals for proportions, for functions of means, and for differences of two models.
 
 A proportion gets Wilson's interval (Wilson 1927), a mean of proportions the recovered variances of Zou and
 Donner (2008), a function of row means the percentile bootstrap (Efron 1979).

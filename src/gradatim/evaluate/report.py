@@ -23,7 +23,7 @@ SEVERITIES = ("error", "warning", "note")
 
 
 class Score(TypedDict, total=False):
-    """One number: metric (a name of METRICS), value, the 95 % interval low to high, how many rows, a note."""
+    """One number: metric (a name of METRICS), value, the 95% interval low to high, how many rows, a note."""
 
     metric: str
     value: float
@@ -129,7 +129,7 @@ def gather_warnings(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Findings of the audit and warnings of the scores in one list, gravest first."""
     found = [*(facts.get("findings") or []), *((facts.get("scores") or {}).get("warnings") or [])]
     order = {severity: place for place, severity in enumerate(SEVERITIES)}
-    return sorted((dict(finding) for finding in found), key=lambda finding: order.get(finding.get("severity"), 1))
+    return sorted((dict(finding) for finding in found), key=lambda finding: order.get(str(finding.get("severity")), 1))
 
 
 def group_problems(problems: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -177,7 +177,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(
         number=format_number, score=format_score, interval=format_interval, plain=plain, seconds=format_seconds,
-        share=lambda value: format_score(value, percent=True), sentences=_sentences, words=_words,
+        share=lambda value: format_score(value, percent=True), sentences=sentences_of, words=_words,
     )
     return environment
 
@@ -190,26 +190,26 @@ def format_number(value: Any, digits: int = 4) -> str:
     """
     if value is None or value != value:
         return "–"
-    if isinstance(value, bool) or not isinstance(value, int | float) and not hasattr(value, "__float__"):
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
         return plain(value)
     number = float(value)
-    if number == int(number) and abs(number) < 1e15 if abs(number) != float("inf") else False:
+    if abs(number) < 1e15 and number == int(number):
         return f"{int(number):,}"
-    return f"{number:,.{digits}g}" if abs(number) < 10**digits or abs(number) >= 1e15 else f"{number:,.0f}"
+    return f"{number:,.0f}" if 10**digits <= abs(number) < 1e15 else f"{number:,.{digits}g}"
 
 
 def format_score(value: Any, metric: str | None = None, *, percent: bool | None = None) -> str:
-    """A score in the form its metric is spoken of: 96.4 % accuracy, 0.983 AUC.
+    """A score in the form its metric is spoken of: 96.4% accuracy, 0.983 AUC.
 
     >>> format_score(0.9642, "accuracy"), format_score(0.98341, "roc_auc")
-    ('96.4 %', '0.983')
+    ('96.4%', '0.983')
     """
     if value is None or value != value:
         return "–"
     if percent is None:
         percent = metric in METRICS and METRICS[metric].percent
     if percent:
-        return f"{100 * float(value):.1f} %"
+        return f"{float(value):.1%}"
     known = metric in METRICS and METRICS[metric].task == "classification"
     return f"{float(value):.3f}" if known else format_number(value)
 
@@ -220,7 +220,7 @@ def format_interval(entry: Any, metric: str | None = None) -> str:
     if low is None or high is None:
         return ""
     first, second = format_score(low, metric), format_score(high, metric)
-    return f"{first.removesuffix(' %') if second.endswith(' %') else first} to {second}"
+    return f"{first.removesuffix('%')} to {second}"
 
 
 def format_seconds(value: Any) -> str:
@@ -235,12 +235,12 @@ def format_seconds(value: Any) -> str:
     return f"{int(seconds // 60)} min {seconds % 60:.0f} s"
 
 
-def _sentences(value: Any) -> list[str]:
+def sentences_of(value: Any) -> list[str]:
     """Advice, reasons or notes as a list of sentences, whatever form they came in."""
     if value is None or isinstance(value, jinja2.Undefined):
         return []
     if isinstance(value, Mapping):
-        return _sentences(value.get("sentences") or value.get("sentence"))
+        return sentences_of(value.get("sentences") or value.get("sentence"))
     return [value] if isinstance(value, str) else [str(item) for item in value if item]
 
 

@@ -1,4 +1,4 @@
-"""How good the predictions are: every metric with a 95 % interval, the confusion matrix, what guessing would reach.
+"""How good the predictions are: every metric with a 95% interval, the confusion matrix, what guessing would reach.
 
 Precision is over what was predicted, recall over what is true, F1 = 2PR / (P + R). Rows of the confusion matrix
 are true classes, columns are predicted ones.

@@ -36,7 +36,7 @@ _VARIABLES = {
     for name, colour in vars(Ink).items()
     if isinstance(colour, str) and colour.startswith("#")
 }
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "gradatim",
     "text.parse_math": False,
