@@ -228,12 +228,14 @@ class _Strict:
         self.starts: list[int] = []
         self.blank: list[int] = []
         self.ragged: list[tuple[int, int]] = []
+        self.several = 0  # records over more than one line
 
     def read(self) -> Parsed:
         line = 1 + self.offset
         try:
             for record in self.reader:
                 self._take(record, line)
+                self.several += self.reader.line_num + self.offset > line
                 line = self.reader.line_num + 1 + self.offset
         except csv.Error as error:
             raise self._quote_error(error, line) from None
@@ -311,10 +313,8 @@ class _Strict:
             notes.append(f"{_count(skipped, 'blank line')} skipped (line {_some(skipped)})")
         if kept:
             notes.append(f"{_count(kept, 'blank line')} kept as missing cells (line {_some(sorted(kept))})")
-        spans = np.diff(np.asarray(self.starts))
-        if len(spans) and spans.max() > 1 and not self.blank:
-            several = int((spans > 1).sum())
-            notes.append(f"{several:,} record{'' if several == 1 else 's'} over more than one line")
+        if self.several:
+            notes.append(f"{self.several:,} record{'' if self.several == 1 else 's'} over more than one line")
         return tuple(notes)
 
 

@@ -73,7 +73,8 @@ def with_media_folder(table: Table) -> Table:
     for column in table.frame:
         if column.dtype != pl.String:
             continue
-        names = [name for name in column.drop_nulls().head(50) if Path(name).suffix.lower() in MEDIA_ENDINGS]
+        endings = tuple(MEDIA_ENDINGS)
+        names = [name for name in column.head(50).drop_nulls() if name.lower().endswith(endings)]
         if not names or any((table.folder / name).is_file() for name in names if _plain_name(name)):
             continue
         bare = [name for name in names if _plain_name(name)]
