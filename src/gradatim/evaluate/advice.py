@@ -7,6 +7,7 @@ chapters 20 to 27). Bayes error is at most human error.
 
 from typing import Any
 
+from gradatim.errors import DataError
 from gradatim.evaluate.metrics import metric_named
 
 # A part under a tenth of the way from guessing to perfect is small.
@@ -21,12 +22,13 @@ FIRST = {
 }
 
 
-def advise(
+def advice(
     training: float,
     development: float,
     baseline: float,
     *,
     metric: str,
+    task: str | None = None,
     human: float | None = None,
     low: float | None = None,
     high: float | None = None,
@@ -34,13 +36,16 @@ def advise(
     """Name the larger part of the error and the first remedy.
 
     training, development, baseline: values of `metric` (one that is bounded by 1 when higher is better, by 0 when
-    lower is) on training rows, on development rows, and of majority or mean; human: what people reach;
+    lower is) on training rows, on development rows, and of majority or mean; task: checked against the metric's
+    when given; human: what people reach;
     low, high: the development value's interval. Gives {cause, avoidable_bias, variance, sentences}; cause is
     "no signal", "bias", "variance", "both" or "small".
 
-    >>> advise(0.99, 0.80, 0.5, metric="accuracy")["cause"]
+    >>> advice(0.99, 0.80, 0.5, metric="accuracy")["cause"]
     'variance'
     """
+    if task is not None and metric_named(metric).task != task:
+        raise DataError(f"expected a metric of {task}, received {metric}, which is one of {metric_named(metric).task}")
     rising = metric_named(metric).higher_is_better
 
     def error_of(value: float) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gradatim.evaluate.metrics import METRICS
 from gradatim.evaluate.report import (
+    flat_pairs,
     format_interval,
     format_number,
     format_score,
@@ -74,7 +75,9 @@ def _choice(facts: Mapping[str, Any]) -> list[str]:
     if answer:
         blocks = ["## How it was chosen", f"**{_text(answer.get('name', ''), 200)}**. "
                   + " ".join(_text(s, 600) for s in sentences_of(answer.get("why")))]
-        blocks += [" ".join(_text(s, 600) for s in sentences_of(facts.get("candidates_note")))]
+        told = [*sentences_of(answer.get("verdict")), *sentences_of(facts.get("candidates_note")),
+                *sentences_of(answer.get("notes"))]
+        blocks.append("\n".join(f"- {_text(s, 600)}" for s in told))
     candidates = facts.get("candidates") or []
     if candidates:
         lines = ["| Candidate | Score | 95% interval | Weight | Time |", "|---|---:|---:|---:|---:|"]
@@ -86,7 +89,7 @@ def _choice(facts: Mapping[str, Any]) -> list[str]:
                          f"| {format_seconds(entry.get('seconds'))} |")
         metric = METRICS.get(str(candidates[0].get("metric")))
         lines.append("")
-        lines.append(f"Scores of candidates ({metric.title if metric else 'score'}) are on the rows they were chosen on.")
+        lines.append(f"Scores ({metric.title if metric else 'score'}) are on the rows that the choice was made on.")
         blocks.append("\n".join(lines))
     return blocks
 
@@ -137,10 +140,7 @@ def _ledger(facts: Mapping[str, Any]) -> list[str]:
 def _reproduction(facts: Mapping[str, Any]) -> list[str]:
     lines = []
     for part in ("recipe", "provenance"):
-        for key, value in (facts.get(part) or {}).items():
-            if isinstance(value, Mapping):
-                value = ", ".join(f"{k} {v}" for k, v in value.items())
-            lines.append(f"- {_text(str(key).replace('_', ' '))}: {_text(value, 400)}")
+        lines += [f"- {_text(key)}: {_text(value, 400)}" for key, value in flat_pairs(facts.get(part) or {})]
     for use in facts.get("uses") or []:
         lines.append("- test set used: " + ", ".join(
             f"{_text(key)} {_text(value, 80)}" for key, value in use.items() if not isinstance(value, Mapping)))

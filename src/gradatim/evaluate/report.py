@@ -38,7 +38,8 @@ class Facts(TypedDict, total=False):
 
     title, source, created, task ("classification", "regression"), target: strings; classes: labels in order.
     rows: {labelled, train, development, test, unlabelled}: counts.
-    answer: {name, why}: what was chosen, and why, in sentences.
+    answer: {name, why, verdict, notes}: what was chosen, and why; whether the network beat the baselines; what else
+        there is to know. Sentences or lists of them.
     score: the headline, a `Score` on rows used for no choice.
     schema: [{name, kind, role, why (string or list), samples (list)}].
     split_notes: [sentence].
@@ -54,12 +55,13 @@ class Facts(TypedDict, total=False):
     calibration: what `calibration` gave, with `temperature`.
     threshold: what `choose_threshold` gave.
     ledger: what `modality_ledger` gave.
-    slices: what `find_slices` gave.
+    slices: what `failing_slices` gave.
     worst: [{row, line, true, predicted, probability, cells: [{column, kind, cell}]}].
     suspects: [{row, line, label, suggested, probability_label, probability_suggested, cells}].
-    advice: what `advise` gave, or sentences.
+    advice: what `advice` gave, or sentences.
     problems: [{code, message, column, row, line}].
-    recipe: {step: text or number}; provenance: {what: value}; command: how to repeat it.
+    recipe: {step: value, may be nested}; provenance: {what: value}; command: how to repeat it.
+    seconds: {part: seconds}: where the time went.
     uses: [{source, rows, metric, value, time …}]: every time a test set was scored.
     """
 
@@ -70,7 +72,7 @@ class Facts(TypedDict, total=False):
     target: str
     classes: list[str]
     rows: dict[str, int]
-    answer: dict[str, str]
+    answer: dict[str, Any]
     score: Score
     schema: list[dict[str, Any]]
     split_notes: list[str]
@@ -94,6 +96,7 @@ class Facts(TypedDict, total=False):
     recipe: dict[str, Any]
     provenance: dict[str, Any]
     command: str
+    seconds: dict[str, float]
     uses: list[dict[str, Any]]
 
 
@@ -177,7 +180,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(
         number=format_number, score=format_score, interval=format_interval, plain=plain, seconds=format_seconds,
-        share=lambda value: format_score(value, percent=True), sentences=sentences_of, words=_words,
+        share=lambda value: format_score(value, percent=True), sentences=sentences_of, words=_words, flat=flat_pairs,
     )
     return environment
 
@@ -233,6 +236,26 @@ def format_seconds(value: Any) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+
+
+def flat_pairs(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as lines of (name, text); what is empty is left out.
+
+    >>> flat_pairs({"plan": {"epochs": 3, "warm_up": None}, "seed": 0})
+    [('plan epochs', '3'), ('seed', '0')]
+    """
+    pairs: list[tuple[str, str]] = []
+    for key, value in mapping.items():
+        name = f"{prefix}{_words(key)}"
+        if isinstance(value, Mapping):
+            pairs += flat_pairs(value, name + " ")
+        elif value is None or (isinstance(value, str | list | tuple) and len(value) == 0):
+            continue
+        elif isinstance(value, list | tuple):
+            pairs.append((name, plain(", ".join(map(str, value)), 400)))
+        else:
+            pairs.append((name, format_number(value, 6) if isinstance(value, float) else plain(value, 400)))
+    return pairs
 
 
 def sentences_of(value: Any) -> list[str]:

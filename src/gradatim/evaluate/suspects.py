@@ -12,8 +12,8 @@ import numpy as np
 from gradatim.errors import DataError
 
 
-def find_suspects(
-    labels: np.ndarray, probabilities: np.ndarray, *, classes: Sequence[Any], rows: np.ndarray | None = None,
+def likely_mislabelled(
+    labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[Any], *, rows: np.ndarray | None = None,
     most: int = 20,
 ) -> list[dict[str, Any]]:
     """The likeliest wrong labels, worst first.
@@ -23,7 +23,7 @@ def find_suspects(
     minus the suggested one's.
 
     >>> said = np.array([[.9, .1]] * 5 + [[.1, .9]] * 6)
-    >>> found = find_suspects(np.array([0] * 6 + [1] * 5), said, classes=["no", "yes"])
+    >>> found = likely_mislabelled(np.array([0] * 6 + [1] * 5), said, ["no", "yes"])
     >>> [(entry["row"], entry["suggested"]) for entry in found]
     [(5, 'yes')]
     """
@@ -52,7 +52,7 @@ def find_suspects(
     ]
 
 
-def find_suspect_numbers(
+def likely_mistyped(
     labels: np.ndarray, values: np.ndarray, *, rows: np.ndarray | None = None, most: int = 20, spreads: float = 6.0
 ) -> list[dict[str, Any]]:
     """Numbers so far from an out-of-fold prediction that a slip of the pen is likely, worst first.
