@@ -5,10 +5,12 @@ from typing import Any
 
 import polars as pl
 
+from gradatim.data.amounts import FEW_INPUT
+from gradatim.data.drafts import Draft, Request
 from gradatim.data.evidence import Facts, families, gather, spaced
 from gradatim.data.folders import is_class_folder_table
 from gradatim.data.readers import no_such_column
-from gradatim.data.rules import FEW_INPUT, RULES, Draft, Request
+from gradatim.data.rules import RULES
 from gradatim.data.schema import KINDS, Column, Schema
 from gradatim.data.table import Table
 from gradatim.errors import SchemaError

@@ -5,68 +5,22 @@ column aside (role ignore) if the user gave it no role, and say what it counted.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 import polars as pl
 
+from gradatim.data.amounts import IDENTIFIER, amounts
 from gradatim.data.dates import date_format, seconds_of
-from gradatim.data.evidence import Facts, Numbers
-from gradatim.data.numbers import DecimalEvidence
+from gradatim.data.drafts import Draft, Request, Rule, shown
+from gradatim.data.evidence import Facts
 from gradatim.errors import SchemaError
-from gradatim.problems import Problems
 
-ENOUGH = 0.95  # of the cells must be numbers for a number column
-FEW_INPUT = 5  # an input of at most so many whole numbers is a category …
-FEW_TARGET = 20  # … and a target of at most so many
-ROWS_PER_INPUT_CLASS = 10
-ROWS_PER_CLASS = 3
 FEW_TEXTS = 20
 TEXT_WORDS = 3.0  # mean words from which texts are read as texts
 SEQUENCE = 20  # rows from which unique whole numbers 1, 2, 3 … are row numbers
-_IDENTIFIER = re.compile(r"(?:^|[ _.-])(?:id|ids|uuid|guid|index|key|rowid|row|rownames|nr)$|[a-z](?:Id|ID|Uuid|UUID)$")
 _ANY_CASE = re.compile(r"^(?:id|uuid|guid|index|rowid|rownames|unnamed: 0|key)$", re.IGNORECASE)
-_LABEL = re.compile(r"^(?:label|labels|class|target|category|y)$", re.IGNORECASE)
 _RANDOM = re.compile(r"[0-9a-fA-F-]{8,}")
 _MAGIC = {"image": (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00*"),
           "audio": (b"fLaC", b"OggS", b"ID3", b"\xff\xfb")}
-
-
-@dataclass(slots=True)
-class Draft:
-    """A column on its way through the rules."""
-
-    kind: str | None = None
-    role: str | None = None
-    why: list[str] = field(default_factory=list)
-    options: dict[str, Any] = field(default_factory=dict)
-    named: bool = False  # the user named the kind: no rule sets the column aside but for being empty or constant
-    numbers: Numbers | None = None
-
-    def say(self, sentence: str) -> None:
-        """Leave evidence."""
-        self.why.append(sentence)
-
-    def set_aside(self, reason: str) -> None:
-        """Role ignore, unless the user gave a role or a kind."""
-        self.say(reason)
-        if self.role is None and not self.named:
-            self.role = "ignore"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the user asked for, and what only the whole table tells."""
-
-    roles: Mapping[str, str]
-    kinds: Mapping[str, str]
-    task: str | None
-    decimal: str  # the decimal mark of columns that leave it open
-    decimal_why: str
-    family_is_number: Callable[[str], bool]  # whether the numbered columns beside this one are amounts
-    problems: Problems | None
-    line: Callable[[int], int | None]
 
 
 def roles_named(facts: Facts, draft: Draft, request: Request) -> None:
@@ -102,11 +56,11 @@ def constant(facts: Facts, draft: Draft, request: Request) -> None:
     """The same cell in every row teaches nothing; beside missing cells, being there does."""
     if facts.distinct != 1 or facts.rows < 2:
         return
-    cell = _shown(facts.cells.drop_nulls()[0])
+    cell = shown(facts.cells.drop_nulls()[0])
     if not facts.missing:
         draft.say(f"the same cell in all {facts.rows:,} rows ({cell})")
         if draft.role in (None, "input"):
-            draft.role = "ignore"
+            draft.role, draft.kind = "ignore", draft.kind or "category"
     elif draft.kind is None and not facts.endings[0] and not facts.cells.dtype.is_nested():
         draft.kind = "category"
         draft.say(f"one value ({cell}) in {facts.filled:,} rows, missing in {facts.missing:,}: being there is the "
@@ -163,35 +117,7 @@ def dates(facts: Facts, draft: Draft, request: Request) -> None:
             draft.set_aside("dates tell when, not what: used only where you name it the time column (--time)")
     if draft.role == "time" and form is None and seconds_of(facts.cells) is None:
         raise SchemaError(f"column '{facts.name}': expected dates or numbers in the time column, received "
-                          f"{_shown(facts.sample[0]) if facts.sample else 'nothing'}; name another column")
-
-
-def amounts(facts: Facts, draft: Draft, request: Request) -> None:
-    """Numbers and numbers written as text; few whole numbers are names of classes."""
-    if draft.kind not in (None, "number", "category") or not facts.filled:
-        return
-    if not facts.looks_numeric:
-        if draft.kind == "number":
-            raise SchemaError(f"column '{facts.name}': expected numbers, received texts such as "
-                              f"{_shown(facts.sample[0])}; leave its kind open or choose another column")
-        return
-    decimal, why = _decimal(facts, request)
-    numbers = draft.numbers = facts.numbers(decimal)
-    if draft.kind == "category" or not numbers.readable:
-        return
-    counted = f"{numbers.readable:,} of {numbers.readable + numbers.unreadable:,} cells are numbers"
-    if draft.kind is None and numbers.share < ENOUGH:
-        draft.say(f"{counted}, fewer than {ENOUGH:.0%}; --kind {facts.name}=number reads them and lists the others")
-        return
-    draft.say(counted)
-    if draft.kind is None:
-        draft.kind = _class_or_amount(facts, draft, numbers, request)
-    if draft.kind == "number":
-        if why:
-            draft.say(why)
-        if decimal == ",":
-            draft.options["decimal"] = ","
-        _list_unreadable(facts, draft, numbers, request)
+                          f"{shown(facts.sample[0]) if facts.sample else 'nothing'}; name another column")
 
 
 def classes_or_texts(facts: Facts, draft: Draft, request: Request) -> None:
@@ -220,7 +146,7 @@ def row_names(facts: Facts, draft: Draft, request: Request) -> None:
     """Row numbers and identifiers are set aside: they tell rows apart, not what they are."""
     if draft.role is not None or draft.named or facts.rows < 2:
         return
-    named = bool(_IDENTIFIER.search(facts.name) or _ANY_CASE.match(facts.name))
+    named = bool(IDENTIFIER.search(facts.name) or _ANY_CASE.match(facts.name))
     unique = facts.distinct == facts.rows
     whole = draft.numbers is not None and draft.numbers.share == 1.0 and draft.numbers.whole
     if draft.kind in ("number", "category", "text") and unique and whole and draft.numbers is not None:
@@ -232,7 +158,7 @@ def row_names(facts: Facts, draft: Draft, request: Request) -> None:
             draft.set_aside(f"all {facts.rows:,} whole numbers differ and the name says identifier; "
                             f"--id {facts.name} keeps it for the submission")
     elif draft.kind in ("category", "text") and facts.is_text and unique and _looks_coded(facts, named):
-        draft.set_aside(f"all {facts.rows:,} cells differ and are codes without words ({_shown(facts.sample[0])}); "
+        draft.set_aside(f"all {facts.rows:,} cells differ and are codes without words ({shown(facts.sample[0])}); "
                         f"--id {facts.name} keeps it for the submission")
 
 
@@ -261,7 +187,6 @@ def spellings(facts: Facts, draft: Draft, request: Request) -> None:
             request.problems.add("label-spelling", sentence, column=facts.name)
 
 
-Rule = Callable[[Facts, Draft, Request], None]
 RULES: tuple[Rule, ...] = (
     roles_named,
     kind_named,
@@ -276,95 +201,6 @@ RULES: tuple[Rule, ...] = (
     gaps,
     spellings,
 )
-
-
-def _class_or_amount(facts: Facts, draft: Draft, numbers: Numbers, request: Request) -> str:
-    """Category for codes and few whole numbers, else number; says the rule that decided."""
-    codes = _leading_zeros(facts)
-    if codes:
-        draft.say(f"{codes[0]:,} of them begin with 0 as codes do ('{codes[1]}'), so a category")
-        return "category"
-    if draft.role in ("id", "group"):
-        return "category" if numbers.whole else "number"
-    if draft.role == "time" or not numbers.whole:
-        return "number"
-    distinct, (low, high) = numbers.distinct, numbers.range
-    if draft.role == "target":
-        return _target_kind(facts, draft, numbers)
-    if distinct <= FEW_INPUT and numbers.readable >= ROWS_PER_INPUT_CLASS * distinct:
-        if request.family_is_number(facts.name):
-            draft.say(f"{distinct} different whole numbers, but most columns of its numbered family are amounts")
-            return "number"
-        draft.say(f"{distinct} different whole numbers ({low:g}…{high:g}), at most {FEW_INPUT}: a category")
-        return "category"
-    if _IDENTIFIER.search(facts.name) and distinct <= numbers.readable / 2:
-        draft.say(f"the name says identifier and {distinct:,} values repeat: a category; --group {facts.name} "
-                  "keeps the rows of one together")
-        return "category"
-    draft.say(f"{distinct:,} different {'whole ' if numbers.whole else ''}numbers ({low:g}…{high:g})")
-    return "number"
-
-
-def _target_kind(facts: Facts, draft: Draft, numbers: Numbers) -> str:
-    distinct, (low, high) = numbers.distinct, numbers.range
-    counted = f"{distinct:,} different whole numbers ({low:g}…{high:g}) in {numbers.readable:,} rows"
-    contiguous = low in (0, 1) and high - low + 1 == distinct
-    if distinct <= FEW_TARGET and numbers.readable >= ROWS_PER_CLASS * distinct:
-        draft.say(f"{counted}, at most {FEW_TARGET}: classes; --task regression predicts the number")
-        return "category"
-    if contiguous and distinct <= 1000 and numbers.readable >= 10 * distinct and _LABEL.match(facts.name):
-        draft.say(f"{counted}, without a gap, and the name says label: classes; --task regression predicts the number")
-        return "category"
-    draft.say(f"{counted}: amounts; --task classification predicts them as classes")
-    return "number"
-
-
-def _decimal(facts: Facts, request: Request) -> tuple[str, str]:
-    """The decimal mark of a column, and a sentence where there was something to decide."""
-    evidence = facts.decimals
-    decimal = evidence.decide(request.decimal)
-    if evidence.point != evidence.comma:
-        why = _counted_marks(evidence) if evidence.comma else ""
-    elif evidence.ambiguous and ("," in (evidence.example or "") or request.decimal == ","):
-        reading = "decimals" if (decimal in (evidence.example or "")) else "thousands"
-        other = "." if decimal == "," else ","
-        why = (f"'{evidence.example}' has two readings and no cell decides: read as {reading}{request.decimal_why}; "
-               f'set the option "decimal": "{other}" in the schema file for the other')
-    else:
-        why = ""
-    return decimal, why
-
-
-def _counted_marks(evidence: DecimalEvidence) -> str:
-    mark, most, least = "'.'", evidence.point, evidence.comma
-    if least > most:
-        mark, most, least = "','", least, most
-    against = f", against it {least:,}" if least else ""
-    example = f"; {evidence.ambiguous:,} with two readings ('{evidence.example}') follow" if evidence.ambiguous else ""
-    return f"{mark} marks decimals: {most:,} cells allow no other reading{against}{example}"
-
-
-def _list_unreadable(facts: Facts, draft: Draft, numbers: Numbers, request: Request) -> None:
-    if not numbers.unreadable:
-        return
-    wrong = facts.values.filter(numbers.column.unreadable)
-    rows = facts.cells.is_in(wrong.implode()).fill_null(False).arg_true().to_list()
-    first = facts.cells[rows[0]]
-    line = request.line(rows[0])
-    place = f"line {line}" if line is not None else f"row {rows[0]}"
-    draft.say(f"{numbers.unreadable:,} cells are no numbers and count as missing (first: {_shown(first)} in {place})")
-    if request.problems is not None:
-        for row in rows[:1000]:
-            request.problems.add("number-unreadable", f"{_shown(facts.cells[row])}: expected a number, received text",
-                                 column=facts.name, row=row, line=request.line(row))
-
-
-def _leading_zeros(facts: Facts) -> tuple[int, str] | None:
-    """How many whole numbers are written with a leading zero, and one of them."""
-    if not facts.is_text:
-        return None
-    coded = facts.values.str.contains(r"^0[0-9]+$")
-    return (int(facts.counts.filter(coded).sum()), facts.values.filter(coded)[0]) if coded.any() else None
 
 
 def _looks_coded(facts: Facts, named: bool) -> bool:
@@ -395,8 +231,3 @@ def _kind_of_bytes(facts: Facts) -> str | None:
 
 def _plural(kind: str) -> str:
     return "pictures" if kind == "image" else "sounds"
-
-
-def _shown(cell: Any) -> str:
-    text = " ".join(str(cell).split())
-    return f"'{text[:37]}…'" if len(text) > 40 else f"'{text}'"
