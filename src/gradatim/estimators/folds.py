@@ -6,9 +6,9 @@ import numpy as np
 def stratified_folds(labels: np.ndarray, count: int, *, seed: int = 0, groups: np.ndarray | None = None) -> np.ndarray:
     """Fold number (n,) of every row; −1 marks rows that are never held out.
 
-    Without groups the members of a class are shuffled and dealt out in turn, a class with one member stays in
-    training. With groups whole groups are dealt, largest first, each to the fold that has the fewest of its
-    classes.
+    Without groups the members of a class are shuffled and dealt out in turn, a class with one member stays
+    in training. With groups whole groups are dealt, largest first, each to the fold that has the fewest of
+    its classes.
 
     >>> stratified_folds(np.array([0, 0, 1, 1, 2]), 2).tolist()[4]
     -1

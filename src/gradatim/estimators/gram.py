@@ -1,14 +1,17 @@
-"""Second moments of a design matrix: the heavy products that the closed forms and the preconditioners share.
+"""Second moments of a design matrix: the heavy products that the closed forms and the preconditioners
+share.
 
 Everything works on the centred, square-root-weighted matrix A with rows sqrt(wᵢ)·(xᵢ − mean) without
-building it:
-dense input is visited in blocks of rows, sparse input is centred by a rank-one correction.
+building it: dense input is visited in blocks of rows, sparse input is centred by a rank-one correction.
 """
+
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse
 
-Matrix = np.ndarray | scipy.sparse.csr_matrix | scipy.sparse.csr_array
+# A dense array or a SciPy CSR matrix or array, (n, d); SciPy has no type for 'either'.
+Matrix: TypeAlias = Any
 
 # Rows of a block: 4096 × 784 float32 is 12 MB, which stays in the last-level cache between two products.
 BLOCK = 4096
@@ -30,8 +33,7 @@ def gram(X: Matrix, means: np.ndarray, weights: np.ndarray, *, exact: bool = Tru
     """AᵀA, float64 (d, d).
 
     exact=False multiplies float32 blocks in float32 and only sums in float64: twice as fast, and good
-    enough where
-    the result is a preconditioner.
+    enough where the result is a preconditioner.
     """
     if scipy.sparse.issparse(X):
         weighted = X.multiply(weights[:, None]).tocsr()

@@ -2,10 +2,8 @@
 
 Source: Nocedal (1980), Mathematics of Computation 35; Liu and Nocedal (1989); Nocedal and Wright, Numerical
 Optimization (2006), algorithms 7.4 and 7.5. What differs: the initial inverse Hessian of the two-loop
-recursion is a
-preconditioner of the caller's, and the method stops on the Newton decrement, which does not change with the
-scale of
-the inputs as the size of the gradient does.
+recursion is a preconditioner of the caller's, and the method stops on the Newton decrement, which does not
+change with the scale of the inputs as the size of the gradient does.
 """
 
 from collections import deque
@@ -20,7 +18,9 @@ Precondition = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
-    """Where the search ended: parameters, value, iterations, evaluations, whether the decrement fell under tol."""
+    """Where the search ended: parameters, value, iterations, evaluations, whether the decrement fell under
+    tol.
+    """
 
     parameters: np.ndarray
     value: float
@@ -42,10 +42,9 @@ def minimise(
     """Minimise a smooth function.
 
     evaluate(parameters) -> (value, gradient); precondition(gradient) -> an approximate inverse Hessian
-    applied to it,
-    symmetric and positive definite; tol: stop when half the Newton decrement, an estimate of value −
-    optimum, is at
-    most this; resolution: relative rounding error of the value, under which a decrease cannot be seen.
+    applied to it, symmetric and positive definite; tol: stop when half the Newton decrement, an estimate of
+    value − optimum, is at most this; resolution: relative rounding error of the value, under which a
+    decrease cannot be seen.
 
     >>> scales = np.array([1.0, 100.0])
     >>> def bowl(x):
@@ -60,13 +59,13 @@ def minimise(
     for iteration in range(max_iter):
         direction = -two_loops(gradient, pairs, precondition)
         slope = float((gradient * direction).sum())
-        if slope >= 0 or not np.isfinite(slope):
+        if 0 <= -slope / 2 <= tol:
+            return Minimum(parameters, value, iteration, evaluations, True)
+        if not slope < 0:
             if not pairs:
-                return Minimum(parameters, value, iteration, evaluations, slope == 0)
+                return Minimum(parameters, value, iteration, evaluations, False)
             pairs.clear()
             continue
-        if -slope / 2 <= tol:
-            return Minimum(parameters, value, iteration, evaluations, True)
         step, found = 1.0, None
         slack = resolution * max(1.0, abs(value))
         for _ in range(25):

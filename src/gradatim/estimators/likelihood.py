@@ -1,12 +1,10 @@
 """The penalised likelihood of a linear classifier: value, gradient and a curvature estimate in one pass.
 
 Minimised is  Σ wᵢ ℓ(yᵢ, xᵢᵀW + b) / Σ wᵢ + λ/2 ‖W‖²  with ℓ the cross entropy of a sigmoid (two classes,
-one column)
-or of a softmax (one column a class). Its Hessian is near to Cov ⊗ diag(f) + λI with fₖ the mean of pₖ(1 −
-pₖ): in the
-eigenvectors of the covariance that is diagonal, and dividing by it is the preconditioner. Where the
-eigenvectors
-would cost too much (sparse or very wide inputs) the variances of the columns stand in.
+one column) or of a softmax (one column a class). Its Hessian is near to Cov ⊗ diag(f) + λI with fₖ the mean
+of pₖ(1 − pₖ): in the eigenvectors of the covariance that is diagonal, and dividing by it is the
+preconditioner. Where the eigenvectors would cost too much (sparse or very wide inputs) the variances of the
+columns stand in.
 """
 
 from collections.abc import Iterator
@@ -29,11 +27,10 @@ WIDEST = 2500
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """Inputs made ready: `matrix` (n, m) with column `means`, and the eigenvalues `variances` (m,) of its covariance
-    with eigenvectors `vectors` (m, m), None for the unit vectors. `map_back` (d, m) turns coefficients for
-    `matrix`
-    into coefficients for the original columns, None where they are the same; `origin` (d,) are the means of
-    those.
+    """Inputs made ready: `matrix` (n, m) with column `means`, and the eigenvalues `variances` (m,) of its
+    covariance with eigenvectors `vectors` (m, m), None for the unit vectors. `map_back` (d, m) turns
+    coefficients for `matrix` into coefficients for the original columns, None where they are the same;
+    `origin` (d,) are the means of those.
     """
 
     matrix: Matrix
@@ -70,7 +67,9 @@ def prepare(X: Matrix, weights: np.ndarray, centre: bool) -> Design:
 
 
 def _rotate(X: np.ndarray, means: np.ndarray, weights: np.ndarray) -> Design:
-    """Fewer rows than columns: the penalty keeps W in the span of the rows, so n coordinates say everything."""
+    """Fewer rows than columns: the penalty keeps W in the span of the rows, so n coordinates say
+    everything.
+    """
     values, vectors = scipy.linalg.eigh(gram.kernel(X, means, np.ones(len(X))), check_finite=False)
     kept = values > values.max(initial=0.0) * np.finfo(X.dtype).eps * len(X)
     roots = np.sqrt(values[kept])
@@ -83,7 +82,8 @@ def _rotate(X: np.ndarray, means: np.ndarray, weights: np.ndarray) -> Design:
 
 @dataclass(slots=True)
 class Likelihood:
-    """The objective over parameters (m + 1, k): coefficients of the centred inputs and, last, their intercept.
+    """The objective over parameters (m + 1, k): coefficients of the centred inputs and, last, their
+    intercept.
 
     labels (n,) are class numbers; outputs k is 1 for two classes; weights sum to one; penalty is λ.
     """
@@ -182,7 +182,9 @@ def product(left: Matrix, right: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def fast_products(matrix: Matrix) -> Iterator[None]:
-    """Within, float32 products use the machine's fastest exact library; the process's setting is put back after."""
+    """Within, float32 products use the machine's fastest exact library; the process's setting is put back
+    after.
+    """
     if scipy.sparse.issparse(matrix) or matrix.dtype != np.float32 or matrix.size < 10_000_000:
         yield
         return

@@ -4,8 +4,7 @@ Minimise  Σ wᵢ ‖yᵢ − xᵢᵀW − b‖² + α‖W‖²  (Hoerl and Kenn
 With A the centred, square-root-weighted inputs and t the targets treated alike, the optimum is
 W = (AᵀA + αI)⁻¹ Aᵀt = Aᵀ(AAᵀ + αI)⁻¹ t: one Cholesky factor of the smaller of the two matrices.
 What to notice: all penalties at once cost one eigendecomposition, because AᵀA + αI keeps its eigenvectors,
-and with
-it the error on every left-out row is known without refitting.
+and with it the error on every left-out row is known without refitting.
 """
 
 from typing import Any, Self
@@ -31,12 +30,11 @@ class Ridge(RegressorMixin, MultiOutputMixin, BaseEstimator):
     """Linear least squares with an L2 penalty on the coefficients.
 
     alpha: penalty ≥ 0, one number, one a target, or "auto": the value of `alphas` (default: 41 values
-    around the mean
-    eigenvalue of AᵀA) with the least exact leave-one-out squared error, one for all targets.
+    around the mean eigenvalue of AᵀA) with the least exact leave-one-out squared error, one for all
+    targets.
     X (n, d) dense or CSR, float32 or float64; y (n,) or (n, targets).
     Fitted: coef_ (d,) or (targets, d), intercept_, alpha_, and with "auto" alphas_, leave_one_out_error_
-    (weighted mean
-    squared error of each alpha).
+    (weighted mean squared error of each alpha).
     Source: Hoerl and Kennard (1970); leave-one-out shortcut eᵢ/(1 − hᵢᵢ): Allen (1974), Golub, Heath and
     Wahba (1979).
 
@@ -179,7 +177,9 @@ def _by_singular_values(
 def _conjugate_gradients(
     X: Matrix, means: np.ndarray, targets: np.ndarray, weights: np.ndarray, penalty: float
 ) -> np.ndarray:
-    """Solve the normal equations by conjugate gradients scaled by their diagonal (Hestenes and Stiefel, 1952)."""
+    """Solve the normal equations by conjugate gradients scaled by their diagonal (Hestenes and Stiefel,
+    1952).
+    """
     squares = X.multiply(X) if scipy.sparse.issparse(X) else None
     second = weights @ squares if squares is not None else np.einsum("n,nd,nd->d", weights, X, X)
     diagonal = np.asarray(second).ravel() - weights.sum() * means**2 + penalty
@@ -216,11 +216,9 @@ def leave_one_out(
     """Candidate penalties and the weighted mean squared error on left-out rows of each.
 
     With AᵀA = VΛVᵀ and Z = AV the hat value of row i is wᵢ/Σw + Σₖ zᵢₖ²/(λₖ+α); its left-out error is its
-    residual
-    divided by one minus that, so all penalties cost one eigendecomposition. Where both n and d are above
-    LARGEST_SPECTRUM a fixed random part of the rows is used: the best penalty is noise variance over
-    coefficient
-    variance, which does not depend on the number of rows.
+    residual divided by one minus that, so all penalties cost one eigendecomposition. Where both n and d are
+    above LARGEST_SPECTRUM a fixed random part of the rows is used: the best penalty is noise variance over
+    coefficient variance, which does not depend on the number of rows.
     """
     if min(X.shape) > LARGEST_SPECTRUM:
         chosen = np.sort(np.random.default_rng(0).permutation(X.shape[0])[:LARGEST_SPECTRUM])

@@ -1,12 +1,11 @@
 """Logistic regression: two classes by a sigmoid, more by a softmax, with a squared penalty.
 
 Minimise  C Σ sᵢ ℓ(yᵢ, xᵢᵀW + b) + ½‖W‖²,  ℓ the cross entropy: maximum likelihood, or with the penalty the
-most probable
-W under a Gaussian prior. The search is L-BFGS preconditioned by the covariance of the inputs, see
-`likelihood`.
+most probable W under a Gaussian prior. The search is L-BFGS preconditioned by the covariance of the inputs,
+see `likelihood`.
 What to notice: the loss bends most along the directions in which the inputs vary most; measured in those
-directions
-divided by how much it bends, the problem is nearly round, and a few dozen passes over the data suffice.
+directions divided by how much it bends, the problem is nearly round, and a few dozen passes over the data
+suffice.
 """
 
 import warnings
@@ -43,19 +42,16 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
     """Linear classifier with an L2 penalty, by maximum likelihood.
 
     C: inverse strength of the penalty > 0, or "auto": the value of `Cs` (default: half-decades from a
-    hundredth to ten
-    thousand times the inverse mean squared length of the centred rows) with the least cross-validated log
-    loss.
-    class_weight: None, "balanced" or {class: weight}; tol: stop when the mean loss is estimated to lie
-    within tol nats
-    of its optimum; warm_start: start from the last coefficients; folds: parts of the cross-validation,
-    None: 5 under
-    5,000 rows, 3 under 20,000, above that one held-out fifth.
+    hundredth to ten thousand times the inverse mean squared length of the centred rows) with the least
+    cross-validated log loss. class_weight: None, "balanced" or {class: weight}; tol: stop when the mean
+    loss is estimated to lie within tol nats of its optimum; warm_start: start from the last coefficients;
+    folds: parts of the cross-validation, None: 5 under 5,000 rows, 3 under 20,000, above that one held-out
+    fifth.
     X (n, d) dense or CSR, float32 or float64; y (n,) of two or more classes.
     Fitted: classes_, coef_ (1 or classes, d), intercept_, n_iter_ (1,), C_, and with "auto" Cs_ and scores_
-    (mean log
-    loss in nats on held-out rows for each of Cs_; the search stops two values after the best).
-    Source: Böhning, Multinomial logistic regression algorithm (1992), for the Kronecker bound on the Hessian.
+    (mean log loss in nats on held-out rows for each of Cs_; the search stops two values after the best).
+    Source: Böhning, Multinomial logistic regression algorithm (1992), for the Kronecker bound on the
+    Hessian.
 
     >>> import numpy as np
     >>> model = LogisticRegression().fit(np.array([[0.0], [1.0], [2.0], [3.0]]), ["a", "a", "b", "b"])

@@ -18,7 +18,9 @@ def damaged(estimator: Any, expected: str, received: str) -> ArtifactError:
 def expect_array(
     estimator: Any, name: str, shape: tuple[int | None, ...], kinds: str = "f", *, finite: bool = True
 ) -> np.ndarray:
-    """The attribute `name` as an array of this shape (None: any length) and NumPy kind ('f', 'i', 'iu', 'b' …)."""
+    """The attribute `name` as an array of this shape (None: any length) and NumPy kind ('f', 'i', 'iu', 'b'
+    …).
+    """
     value = getattr(estimator, name, None)
     if not isinstance(value, np.ndarray):
         raise damaged(estimator, f"an array {name}", type(value).__name__)
