@@ -152,7 +152,7 @@ def test_three_rows_by_time_give_one_each():
 
 def test_time_that_cannot_be_read_says_so():
     schema = Schema((*LABEL.columns, Column("t", "category", "time")))
-    with pytest.raises(SchemaError, match=r"expected times in one format.*'soon'"):
+    with pytest.raises(SchemaError, match="expected times in one format"):
         make_split(table_of(["a"] * 4, t=["2024-01-01", "soon", "2024-01-02", "2024-01-03"]), schema)
 
 

@@ -7,27 +7,28 @@ its case and spacing. Sizes, formats and durations are kept beside, since the au
 
 import hashlib
 import io
-import os
-import stat
 import time
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from gradatim.data.codecs.cell_files import file_cell, read_bytes, shown
+from gradatim.data.codecs.picture import deepest, open_picture, upright
+from gradatim.data.codecs.sound import read_sound
 from gradatim.data.schema import Column, Schema
 from gradatim.data.table import Table
-from gradatim.errors import CellError, DataError
-from gradatim.files import path_under
+from gradatim.errors import CellError
 from gradatim.problems import Problems
 
-MAX_PIXELS = 100_000_000
+MAX_PIXELS = 64_000_000  # as the image codec has it
+MAX_BYTES = 256 * 2**20
+LIMIT_SECONDS = 3600.0
 GREY, COLOUR = 32, 8  # thumbnail edges
 BANDS = 8  # of the energy map of a sound, in time and in frequency
 HERTZ = 8_000
@@ -123,50 +124,57 @@ def normal_text(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def look_at_picture(cell: object, folder: Path | None, max_pixels: int = MAX_PIXELS) -> Look:
-    """Decode one picture (a file name, bytes, a PIL picture, an array (H, W[, C])) and reduce it.
+def look_at_picture(
+    cell: object, folder: Path | None, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+) -> Look:
+    """Decode one picture cell as the image codec does, and reduce it.
 
     The size is read from the header, and a picture of more than `max_pixels` is refused before it is decoded.
-    Raises CellError with codes image-missing, image-unreadable, image-too-large.
+    Raises CellError (image-missing, image-outside, image-too-large, image-unreadable).
     """
-    content, facts = _content(cell, folder, "image")
+    content, name, facts = _content(cell, folder, "image", max_bytes)
     try:
-        picture = _opened(content)
-        if picture.width * picture.height > max_pixels:
-            raise CellError(
-                "image-too-large",
-                f"expected at most {max_pixels} pixels, the header says {picture.width}×{picture.height}; shrink it",
-            )
-        facts |= {"width": float(picture.width), "height": float(picture.height)}
-        size, name = picture.size, picture.format
-        if name == "JPEG" and picture.width * picture.height > DRAFT_PIXELS:
-            picture.draft("RGB", (256, 256))
-        plain = _plain(picture)
-    except CellError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise CellError("image-too-large", f"expected at most {max_pixels} pixels: {error}") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError) as error:
-        raise CellError("image-unreadable", f"expected a picture in {_named(cell)}: {_short(error)}") from None
-    digest = hashlib.blake2b(plain.tobytes(), digest_size=16, key=f"{max(size)}:{plain.size}".encode()).digest()
+        picture = open_picture(content, None, max_bytes=max_bytes, max_pixels=max_pixels)
+        width, height = picture.size
+        facts |= {"width": float(width), "height": float(height)}
+        written = picture.format
+        draft = (256, 256) if width * height > DRAFT_PIXELS else None
+        plain = upright(picture, white=deepest(picture) or 65535, draft=draft)
+    except CellError as error:
+        raise _with_name(error, name) from None
+    rgb = plain.convert("RGB")
+    digest = hashlib.blake2b(rgb.tobytes(), digest_size=16, key=f"{max(width, height)}:{rgb.size}".encode()).digest()
     # The triangle filter averages when it shrinks and interpolates when it enlarges, so copies of other sizes agree.
     grey = np.asarray(plain.convert("L").resize((GREY, GREY), Image.Resampling.BILINEAR))
-    colour = np.asarray(plain.resize((COLOUR, COLOUR), Image.Resampling.BILINEAR))
-    return Look(digest, grey, colour, None, facts, name)
+    colour = np.asarray(rgb.resize((COLOUR, COLOUR), Image.Resampling.BILINEAR))
+    return Look(digest, grey, colour, None, facts, written)
 
 
-def look_at_sound(cell: object, folder: Path | None) -> Look:
-    """Decode the first 60 s of a sound and reduce it. Raises CellError (audio-missing, audio-unreadable)."""
-    samples, hertz, seconds, facts, name = _samples(cell, folder)
-    digest = hashlib.blake2b(samples.tobytes(), digest_size=16, key=f"{hertz}:{seconds:.6f}".encode()).digest()
-    facts |= {"seconds": seconds, "hertz": float(hertz), "channels": float(samples.shape[1])}
-    return Look(digest, None, None, _energy(_at_8_kilohertz(samples, hertz)), facts, name)
+def look_at_sound(cell: object, folder: Path | None, *, max_bytes: int = MAX_BYTES) -> Look:
+    """Decode the first 60 s of a sound cell at 8 kHz as the audio codec does, and reduce it.
+
+    Raises CellError (audio-missing, audio-outside, audio-too-large, audio-too-long, audio-unreadable).
+    """
+    import soundfile
+
+    content, name, facts = _content(cell, folder, "audio", max_bytes)
+    try:
+        wave, seconds = _wave(content)
+    except CellError as error:
+        raise _with_name(error, name) from None
+    written = None
+    if isinstance(content, bytes):
+        header = soundfile.info(io.BytesIO(content))
+        facts |= {"hertz": float(header.samplerate), "channels": float(header.channels)}
+        written = header.format
+    facts |= {"seconds": seconds}
+    digest = hashlib.blake2b(wave.tobytes(), digest_size=16, key=f"{seconds:.6f}".encode()).digest()
+    return Look(digest, None, None, _energy(wave), facts, written)
 
 
 def waveform(cell: object, folder: Path | None) -> np.ndarray:
     """The first 60 s of a sound as one channel at 8 kHz, float32 (T,), silence at both ends removed."""
-    samples, hertz, _, _, _ = _samples(cell, folder)
-    return _without_silence(_at_8_kilohertz(samples, hertz))
+    return _without_silence(_wave(_content(cell, folder, "audio", MAX_BYTES)[0])[0])
 
 
 def _print_column(table: Table, column: Column, max_pixels: int, progress: Progress | None) -> Prints:
@@ -243,126 +251,33 @@ def _append(results: list, result: object, total: int, progress: Progress | None
         progress(len(results), total)
 
 
-def _content(cell: object, folder: Path | None, kind: str) -> tuple[object, dict[str, float]]:
-    """What to decode (a path, a stream or an object in memory), and its size in bytes when it has one."""
-    if isinstance(cell, dict) and isinstance(cell.get("bytes"), bytes):
-        cell = cell["bytes"]
-    if isinstance(cell, bytes | bytearray):
-        return io.BytesIO(bytes(cell)), {"bytes": float(len(cell))}
-    if not isinstance(cell, str | Path):
-        return cell, {}
-    try:
-        path, status = _file_in(folder, str(cell)) if folder is not None else (str(cell), os.stat(cell))
-    except DataError as error:
-        raise CellError(f"{kind}-missing", str(error)) from None
-    except OSError:
-        where = "" if folder is None else f" in {folder}"
-        raise CellError(f"{kind}-missing", f"expected a file, found no '{cell}'{where}; check the name") from None
-    except ValueError as error:  # a NUL byte
-        raise CellError(f"{kind}-missing", f"expected a file name, received {cell!r}: {error}") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise CellError(f"{kind}-missing", f"expected a file, '{cell}' is not one; check the name")
-    return path, {"bytes": float(status.st_size)}
+def _content(
+    cell: object, folder: Path | None, kind: str, max_bytes: int
+) -> tuple[object, str | None, dict[str, float]]:
+    """The bytes of a file (or the cell itself when it is none), its name, and its size among the facts."""
+    content = file_cell(cell)
+    name = shown(content) if isinstance(content, str) else None
+    if isinstance(content, str):
+        content = read_bytes(content, folder, kind=kind, max_bytes=max_bytes)
+    if content is None:
+        return cell, None, {}
+    return content, name, {"bytes": float(len(content))}
 
 
-def _file_in(folder: Path, name: str) -> tuple[str, os.stat_result]:
-    """The path of a file inside the folder and its status; `path_under` decides wherever a link could lead outside."""
-    parent, base = os.path.split(name)
-    path = os.path.join(_folder_in(folder, parent or "."), base)
-    status = os.lstat(path)
-    if not stat.S_ISREG(status.st_mode):
-        path = str(path_under(folder, name))
-        status = os.stat(path)
-    return path, status
+def _with_name(error: CellError, name: str | None) -> CellError:
+    """The error of a decoder that was given bytes, with the name of their file."""
+    if name is None:
+        return error
+    return CellError(error.code, f"{name}: " + str(error).removeprefix("picture: ").removeprefix("sound: "))
 
 
-@lru_cache(maxsize=4096)
-def _folder_in(folder: Path, name: str) -> str:
-    return str(path_under(folder, name))  # 40 µs, too much to spend on each file of a folder
-
-
-def _opened(content: object) -> Image.Image:
-    if isinstance(content, Image.Image):
-        return content
-    if isinstance(content, np.ndarray):
-        array = content[..., 0] if content.ndim == 3 and content.shape[-1] == 1 else content
-        if array.dtype.kind == "f":
-            array = np.clip(array * (255.0 if array.size and np.nanmax(array) <= 1.0 else 1.0), 0, 255).astype(np.uint8)
-        return Image.fromarray(array.astype(np.uint8) if array.dtype == bool else array)
-    if not isinstance(content, str | io.BytesIO):
-        raise TypeError(f"received {type(content).__name__}")
-    return Image.open(content)
-
-
-def _plain(picture: Image.Image) -> Image.Image:
-    """The first frame, upright, as RGB; see-through pixels lie on mid-grey, where white and black shapes both show."""
-    picture.load()
-    if picture.mode in ("L", "RGB") and picture.format == "PNG" and not picture.info:
-        return picture.convert("RGB")
-    if picture.format in ("JPEG", "MPO", "TIFF", "WEBP") or "exif" in picture.info:
-        picture = ImageOps.exif_transpose(picture)
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        array = np.asarray(picture).astype(np.float64)
-        if picture.mode == "F":
-            low, high = (float(np.nanmin(array)), float(np.nanmax(array))) if array.size else (0.0, 1.0)
-            array = (np.nan_to_num(array, nan=low) - low) / (high - low or 1.0) * 65535
-        # Pillow reads 16-bit PNG as mode I in some versions: its range tells.
-        picture = Image.fromarray(np.clip(array / (257.0 if array.size and array.max() > 255 else 1.0), 0, 255)
-                                  .astype(np.uint8))
-    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
-        top = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", top.size, (128, 128, 128, 255)), top).convert("RGB")
-    return picture.convert("RGB")
-
-
-def _samples(cell: object, folder: Path | None) -> tuple[np.ndarray, int, float, dict[str, float], str | None]:
-    """Samples float32 (T, channels) of the first 60 s, hertz, whole duration, facts, format."""
-    import soundfile
-
-    content, facts = _content(cell, folder, "audio")
-    try:
-        if isinstance(content, str | io.BytesIO):
-            with soundfile.SoundFile(content) as file:
-                hertz, seconds = file.samplerate, file.frames / max(1, file.samplerate)
-                samples = file.read(frames=SECONDS * hertz, dtype="float32", always_2d=True)
-                return np.nan_to_num(samples), hertz, seconds, facts, file.format
-        samples, hertz = _array_sound(content)
-    except (soundfile.SoundFileError, RuntimeError, OSError, ValueError, TypeError) as error:
-        raise CellError("audio-unreadable", f"expected a sound in {_named(cell)}: {_short(error)}") from None
-    return samples[: SECONDS * hertz], hertz, len(samples) / hertz, facts, None
-
-
-def _array_sound(content: Any) -> tuple[np.ndarray, int]:
-    """Samples in memory: an array at 16 kHz, (samples, hertz), or {"array": …, "sampling_rate": …}."""
-    hertz = 16_000
-    if isinstance(content, dict):
-        content, hertz = content["array"], int(content.get("sampling_rate", hertz))
-    elif isinstance(content, tuple):
-        content, hertz = content[0], int(content[1])
-    samples = np.nan_to_num(np.asarray(content, dtype=np.float32))
-    if samples.ndim not in (1, 2) or hertz < 1:
-        raise ValueError(f"received an array of shape {samples.shape} at {hertz} Hz")
-    return (samples[:, None] if samples.ndim == 1 else samples), hertz
-
-
-def _at_8_kilohertz(samples: np.ndarray, hertz: int) -> np.ndarray:
-    from math import gcd
-
-    from scipy.signal import resample_poly
-
-    mono = samples.mean(axis=1) if len(samples) else np.zeros(0, np.float32)
-    if hertz == HERTZ or len(mono) < 2:
-        return mono.astype(np.float32)
-    common = gcd(HERTZ, hertz)
-    if hertz // common > 2000:  # an odd rate would need a filter of millions of taps; the nearest kilohertz is enough
-        hertz = max(1000, round(hertz / 1000) * 1000)
-        common = gcd(HERTZ, hertz)
-    return resample_poly(mono, HERTZ // common, hertz // common).astype(np.float32)
+def _wave(content: object) -> tuple[np.ndarray, float]:
+    return read_sound(content, None, hertz=HERTZ, max_seconds=SECONDS, max_bytes=MAX_BYTES, limit_seconds=LIMIT_SECONDS)
 
 
 def _without_silence(wave: np.ndarray) -> np.ndarray:
-    """Without what is 40 dB under the peak at both ends: encoders pad there."""
-    loud = np.flatnonzero(np.abs(wave) > 0.01 * np.abs(wave).max()) if len(wave) else np.zeros(0, int)
+    """Without what is 30 dB under the peak at both ends: encoders pad and add noise there."""
+    loud = np.flatnonzero(np.abs(wave) > 0.03 * np.abs(wave).max()) if len(wave) else np.zeros(0, int)
     return wave[loud[0] : loud[-1] + 1] if len(loud) else wave[:0]
 
 
@@ -403,11 +318,3 @@ def _scalar(cell: object) -> Hashable | None:
 
 def _stack(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
     return None if a is None or b is None else np.concatenate([a, b])
-
-
-def _named(cell: object) -> str:
-    return f"'{cell}'" if isinstance(cell, str | Path) else type(cell).__name__
-
-
-def _short(error: Exception) -> str:
-    return str(error).splitlines()[0][:160] if str(error) else type(error).__name__

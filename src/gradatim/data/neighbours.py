@@ -20,7 +20,7 @@ DIRECTIONS = 12
 MAX_PROPOSALS = 3_000_000  # candidate pairs; above, the radius is halved until they fit
 PICTURE_RADIUS = 8.0  # root mean square grey levels of 255, the widest that a pair may differ
 LEAST_CONTRAST = 3.0  # grey levels; blank pictures are only ever equal, never near
-SOUND_RADIUS = 0.35  # distance between unit energy maps (√2 is the largest)
+SOUND_RADIUS = 0.3  # distance between unit energy maps (√2 is the largest)
 SOUND_LIKENESS = 0.9  # cosine of two waveforms at their best alignment
 MAX_SOUND_PAIRS = 5_000
 LONG_TEXT = 120  # characters; shorter equal or similar texts say little
@@ -64,9 +64,11 @@ def near_sounds(prints: Prints, rows: np.ndarray) -> tuple[Pairs, str | None]:
     """Pairs among `rows` whose waveforms at 8 kHz agree at their best alignment (cosine ≥ 0.9, lengths within 5 %)."""
     assert prints.energy is not None
     rows = rows[np.abs(prints.energy[rows]).sum(axis=1) > 0] if len(rows) else rows
-    proposed, note = _close(prints.energy[rows], SOUND_RADIUS)
+    energy = prints.energy[rows]
+    proposed, note = _close(energy, SOUND_RADIUS)
+    distance = np.linalg.norm(energy[proposed[:, 0]] - energy[proposed[:, 1]], axis=1)
+    proposed, distance = proposed[distance <= SOUND_RADIUS], distance[distance <= SOUND_RADIUS]
     if len(proposed) > MAX_SOUND_PAIRS:
-        distance = np.linalg.norm(prints.energy[rows[proposed[:, 0]]] - prints.energy[rows[proposed[:, 1]]], axis=1)
         proposed = proposed[np.argsort(distance, kind="stable")[:MAX_SOUND_PAIRS]]
         note = f"only the {MAX_SOUND_PAIRS} most alike pairs of sounds were compared sample by sample"
     waves: dict[int, np.ndarray] = {}

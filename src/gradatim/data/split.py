@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from gradatim.data.dates import seconds_of
 from gradatim.data.duplicates import Ties
 from gradatim.data.numbers import parse_number
 from gradatim.data.schema import Column, Schema
 from gradatim.data.stratify import allocate, spread, strata_of
 from gradatim.data.table import Table
-from gradatim.data.timestamps import read_times
 from gradatim.errors import CellError, DataError, SchemaError
 from gradatim.randomness import generator
 
@@ -105,7 +105,7 @@ def make_split(
     (a part that it leaves out is taken from its training rows).
     Raises DataError for fewer than three labelled rows, SchemaError for a column that cannot be used.
     """
-    targets, numeric, notes = _targets(table, schema, labels)
+    targets, numeric, notes = targets_of(table, schema, labels)
     labelled = np.flatnonzero([target is not None for target in targets])
     unlabelled = np.flatnonzero([target is None for target in targets])
     if len(labelled) < 3:
@@ -170,8 +170,8 @@ def folds(
     return [(np.sort(rows[fold != index]), np.sort(rows[fold == index])) for index in range(held)]
 
 
-def _targets(
-    table: Table, schema: Schema, labels: Sequence[object] | np.ndarray | None
+def targets_of(
+    table: Table, schema: Schema, labels: Sequence[object] | np.ndarray | None = None
 ) -> tuple[list[object], bool, list[str]]:
     """One target a row (None: missing), whether it is a number, and notes."""
     if labels is not None:
@@ -301,7 +301,14 @@ def _by_time(
     table: Table, name: str, labelled: np.ndarray, units: np.ndarray, shares: np.ndarray
 ) -> tuple[np.ndarray, list[str]]:
     """The earliest rows train. Rows that stay together count as late as the latest of them, so none looks ahead."""
-    times = read_times(table.cells(name), name)[labelled]
+    seconds = seconds_of(table.frame.get_column(name))
+    if seconds is None:
+        first = next((cell for cell in table.cells(name) if cell is not None), None)
+        raise SchemaError(
+            f"column '{name}': expected times in one format (numbers, or dates such as 2024-01-31), received {first!r} "
+            "and others; rewrite them as ISO dates or give the column the role ignore"
+        )
+    times = seconds.to_numpy()[labelled].astype(np.float64)
     unknown = int(np.isnan(times).sum())
     _, compact = np.unique(units, return_inverse=True)
     latest = np.full(compact.max() + 1, -np.inf)
