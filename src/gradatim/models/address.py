@@ -30,27 +30,29 @@ _allowed: ContextVar[tuple[str, ...]] = ContextVar("allowed_packages", default=(
 
 
 @lru_cache(maxsize=1)
-def _zoo() -> tuple[str, ...]:
+def _zoo() -> dict[str, str]:
+    """Address → first line of the builder's docstring."""
     root = Path(__file__).parent
-    found = []
+    found = {}
     for file in sorted(root.rglob("*.py")):
-        if file.name.startswith("_") or file == Path(__file__):
+        if file.name.startswith("_") or file.parent == root:
             continue
         module = ".".join([ZOO, *file.relative_to(root).with_suffix("").parts])
-        found += [f"{module}.{name}" for name in _builders(file.read_text(encoding="utf-8"))]
-    return tuple(found)
+        for name, line in _builders(file.read_text(encoding="utf-8")).items():
+            found[f"{module}.{name}"] = line
+    return found
 
 
-def _builders(source: str) -> list[str]:
-    """The names of the builders in a module's source, in the order of the file."""
+def _builders(source: str) -> dict[str, str]:
+    """The builders in a module's source, in the order of the file: name → first line of the docstring."""
     body = ast.parse(source).body
     classes = {node.name for node in body if isinstance(node, ast.ClassDef)}
-    return [
-        node.name
+    return {
+        node.name: (ast.get_docstring(node) or "").partition("\n")[0]
         for node in body
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.name != "demo"
         and _returned(node) in classes
-    ]
+    }
 
 
 def _returned(node: ast.FunctionDef) -> str | None:
@@ -68,6 +70,11 @@ def addresses() -> list[str]:
     True
     """
     return list(_zoo())
+
+
+def summaries() -> dict[str, str]:
+    """Address → what it is, in one line; imports no torch."""
+    return dict(_zoo())
 
 
 def full_address(address: str, *, packages: Sequence[str] | None = None) -> str:

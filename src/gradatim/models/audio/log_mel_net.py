@@ -105,7 +105,7 @@ class LogMelNet(nn.Module):
 
 
 def log_mel_net(num_classes: int = 10, in_channels: int = 1, width: int = 16, dropout: float = 0.1) -> LogMelNet:
-    """A net of width 16 to 128 on log-mel spectrograms of any number of bands and frames."""
+    """A residual net for log-mel spectrograms of any number of bands and frames; `width` to 8 · `width` channels."""
     return LogMelNet(num_classes, in_channels, width, dropout)
 
 

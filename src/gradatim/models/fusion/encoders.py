@@ -66,6 +66,12 @@ def completed(kind: str, describe: dict[str, Any], encoder: Blueprint | None) ->
     elif kind == "number":
         known |= {"in_features": int(describe["features"])}
     takes = inspect.signature(builder).parameters
+    needed = {"image": "in_channels", "audio": "in_channels", "text": "vocabulary", "number": "in_features"}[kind]
+    if not {"num_classes", needed} <= set(takes):
+        raise GradatimError(
+            f"'{chosen['address']}': expected a network for {kind} columns, a builder with the arguments num_classes "
+            f"and {needed}; it takes {', '.join(takes)}"
+        )
     for name, value in known.items():
         if name in takes:
             arguments.setdefault(name, value)
@@ -101,8 +107,6 @@ class ColumnEncoder(nn.Module):
             self.normalize = PixelNormalize(
                 int(describe["channels"]), describe["mean"], describe["std"], out_channels=channels
             )
-        if kind == "text" and not self.takes_lengths:
-            raise GradatimError(f"'{blueprint['address']}': expected a network for texts, forward(ids, lengths)")
 
     def forward(self, field: Field) -> torch.Tensor:
         if self.normalize is not None:

@@ -80,7 +80,7 @@ def attention_pool(
     num_classes: int = 2, vocabulary: int = 8192, width: int = 64, heads: int = 4, depth: int = 1, window: int = 3,
     dropout: float = 0.1, token_dropout: float = 0.1,
 ) -> AttentionPoolClassifier:
-    """Attention pooling over `vocabulary` token numbers."""
+    """Attention pooling for texts: short windows of tokens, weighted by what decides."""
     return AttentionPoolClassifier(num_classes, vocabulary, width, heads, depth, window, dropout, token_dropout)
 
 

@@ -50,7 +50,7 @@ class BagOfEmbeddings(nn.Module):
 def bag_of_embeddings(
     num_classes: int = 2, vocabulary: int = 8192, width: int = 64, dropout: float = 0.1, token_dropout: float = 0.1
 ) -> BagOfEmbeddings:
-    """A bag of embeddings over `vocabulary` token numbers."""
+    """A bag of embeddings for texts: which words there are, not their order."""
     return BagOfEmbeddings(num_classes, vocabulary, width, dropout, token_dropout)
 
 

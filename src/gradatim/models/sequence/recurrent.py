@@ -37,15 +37,14 @@ class RecurrentClassifier(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width, padding_idx=0)
         self.norm = nn.LayerNorm(width)
-        self.head: nn.Module = nn.Identity()
-        self.dropout = nn.Dropout(dropout)
-        self.num_features = 2 * hidden * (2 if bidirectional else 1)
-        if num_classes:
-            self.head = nn.Linear(self.num_features, num_classes)
-        initialise_dense(self)  # before the recurrent layers, which have a start of their own
         self.recurrent = MaskedRecurrent(
             width, hidden, layers=layers, cell=cell, bidirectional=bidirectional, dropout=dropout
         )
+        self.num_features = 2 * self.recurrent.outputs
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+        for part in (self.embedding, self.norm, self.head):  # the recurrent layers have a start of their own
+            initialise_dense(part)
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         mask = length_mask(lengths, ids.shape[1])
@@ -58,7 +57,7 @@ def recurrent_classifier(
     num_classes: int = 2, vocabulary: int = 8192, width: int = 64, hidden: int = 64, layers: int = 1,
     cell: str = "gru", bidirectional: bool = True, dropout: float = 0.1,
 ) -> RecurrentClassifier:
-    """A GRU or LSTM (`cell`) over `vocabulary` token numbers."""
+    """A recurrent net for texts, GRU or LSTM (`cell`), in both directions or one."""
     return RecurrentClassifier(num_classes, vocabulary, width, hidden, layers, cell, bidirectional, dropout)
 
 

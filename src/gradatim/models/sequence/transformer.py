@@ -36,7 +36,7 @@ class TransformerEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width, padding_idx=0)
-        self.register_buffer("positions", sinusoidal_positions(max_length, width), persistent=False)
+        self.register_buffer("positions", sinusoidal_positions(max_length, width))
         self.positions: torch.Tensor
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout=dropout) for _ in range(depth))
@@ -62,7 +62,7 @@ def transformer_encoder(
     num_classes: int = 2, vocabulary: int = 8192, max_length: int = 512, width: int = 64, heads: int = 4,
     depth: int = 2, dropout: float = 0.1,
 ) -> TransformerEncoder:
-    """A transformer encoder over `vocabulary` token numbers, texts of up to `max_length` tokens."""
+    """A small transformer encoder for texts of up to `max_length` tokens."""
     return TransformerEncoder(num_classes, vocabulary, max_length, width, heads, depth, dropout)
 
 

@@ -82,7 +82,7 @@ def mlp(
     num_classes: int = 2, in_features: int = 16, width: int = 64, depth: int = 2, embedding: str = "plain",
     bins: int = 16, dropout: float = 0.1,
 ) -> MultilayerPerceptron:
-    """A residual perceptron over `in_features` standardised numbers."""
+    """A residual multilayer perceptron for rows of `in_features` standardised numbers, some of them missing."""
     return MultilayerPerceptron(num_classes, in_features, width, depth, embedding, bins, dropout)
 
 

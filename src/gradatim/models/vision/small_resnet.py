@@ -111,7 +111,10 @@ def small_resnet(
     num_classes: int = 10, in_channels: int = 3, width: int = 32, depth: int = 1, stem_stride: int = 2,
     dropout: float = 0.0,
 ) -> SmallResNet:
-    """A residual net of 6 · depth + 2 layers; 304 thousand parameters at 10 classes (see `stem_stride_for`)."""
+    """A fast residual net for pictures of 16 to 96 pixels, 6 · depth + 2 layers; 304,154 parameters at 3 channels.
+
+    `stem_stride`: how far the stem shrinks the picture; `stem_stride_for` gives the one for a size.
+    """
     return SmallResNet(num_classes, in_channels, width, depth, stem_stride, dropout)
 
 

@@ -1,0 +1,175 @@
+"""The zoo contract: what every network at an address keeps, on the small instance that its `demo()` gives."""
+
+import copy
+import importlib
+import inspect
+import json
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+
+from gradatim.models.address import addresses, build, resolve
+
+MODULES = sorted({address.rpartition(".")[0] for address in addresses()})
+# torchvision's counts for ResNet; the rest were counted by hand from the layers (see the docstrings).
+PARAMETERS = {
+    "vision.resnet.resnet18": 11_689_512,
+    "vision.resnet.resnet34": 21_797_672,
+    "vision.resnet.resnet50": 25_557_032,
+    "vision.resnet.resnet101": 44_549_160,
+    "vision.resnet.resnet152": 60_192_808,
+    "vision.lenet.lenet5": 61_706,
+    "vision.small_resnet.small_resnet": 304_154,
+    "audio.log_mel_net.log_mel_net": 369_530,
+}
+
+
+@pytest.fixture(scope="module", params=MODULES, ids=lambda name: name.removeprefix("gradatim.models."))
+def demo(request: pytest.FixtureRequest) -> tuple[torch.nn.Module, tuple[Any, ...]]:
+    """The small instance and its batch, weights moved off their start so that no branch is shut by a zero scale."""
+    torch.manual_seed(0)
+    network, batch = importlib.import_module(request.param).demo()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.02 * torch.randn_like(parameter)
+    return network, batch
+
+
+def rows_of(value: Any, rows: list[int]) -> Any:
+    if isinstance(value, dict):
+        return {name: rows_of(part, rows) for name, part in value.items()}
+    return value[rows]
+
+
+def size_of(value: Any) -> int:
+    while isinstance(value, dict):
+        value = next(iter(value.values()))
+    return len(value)
+
+
+def run(network: torch.nn.Module, batch: tuple[Any, ...], rows: list[int] | None = None) -> torch.Tensor:
+    with torch.no_grad():
+        return network(*(batch if rows is None else [rows_of(part, rows) for part in batch]))
+
+
+def calibrated(network: torch.nn.Module, batch: tuple[Any, ...]) -> torch.nn.Module:
+    """A copy in eval mode whose batch norms have seen the batch a few times."""
+    network = copy.deepcopy(network).train()
+    for _ in range(5):
+        run(network, batch)
+    return network.eval()
+
+
+def test_output_is_finite_for_a_batch_of_three_and_of_one(demo):
+    network, batch = demo
+    network = calibrated(network, batch)
+    assert size_of(batch[0]) == 3
+    output = run(network, batch)
+    assert output.dim() == 2 and output.shape[0] == 3 and output.dtype == torch.float32
+    assert output.isfinite().all()
+    assert run(network, batch, [1]).shape == (1, output.shape[1])
+
+
+def test_a_row_does_not_depend_on_the_rest_of_its_batch(demo):
+    network, batch = demo
+    network = calibrated(network, batch)
+    together = run(network, batch)
+    for row in range(3):
+        torch.testing.assert_close(run(network, batch, [row])[0], together[row], atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(run(network, batch, [2, 0, 1]), together[[2, 0, 1]], atol=2e-5, rtol=1e-4)
+
+
+def test_every_parameter_gets_a_gradient_and_moves(demo):
+    network, batch = demo
+    network = copy.deepcopy(network).train()
+    before = {name: value.detach().clone() for name, value in network.named_parameters()}
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for _ in range(3):  # dropout may shut a unit in one step
+        network(*batch).square().sum().backward()
+    without = [name for name, value in network.named_parameters() if value.grad is None or not value.grad.any()]
+    assert without == []
+    assert all(value.grad.isfinite().all() for value in network.parameters())
+    optimizer.step()
+    assert [name for name, value in network.named_parameters() if torch.equal(value, before[name])] == []
+
+
+def test_one_batch_can_be_learned_by_heart(demo):
+    network, batch = demo
+    torch.manual_seed(1)
+    network = copy.deepcopy(network).train()
+    for module in network.modules():  # by heart means without what hinders it
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        for name in ("modality_dropout", "token_dropout"):
+            if hasattr(module, name):
+                setattr(module, name, 0.0)
+    labels = torch.tensor([2, 0, 1])
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    for _ in range(60):
+        loss = F.cross_entropy(network(*batch), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if loss < 0.02:
+            break
+    assert loss < 0.05
+
+
+def test_state_survives_a_file_bit_by_bit(demo, tmp_path):
+    network, batch = demo
+    network = calibrated(network, batch)
+    save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    assert {name for name, _ in network.named_buffers()} <= set(network.state_dict())
+    other = copy.deepcopy(network).to("meta")  # whatever the file does not hold would stay on meta and be noticed
+    other.load_state_dict(load_file(tmp_path / "weights.safetensors"), strict=True, assign=True)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+    assert torch.equal(run(network, batch), run(other.eval(), batch))
+
+
+def test_a_compiler_takes_the_whole_graph(demo):
+    network, batch = demo
+    network = calibrated(network, batch)
+    torch._dynamo.reset()
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    torch.testing.assert_close(run(compiled, batch), run(network, batch))
+
+
+def test_bfloat16_stays_close_and_gives_float32(demo):
+    network, batch = demo
+    network = calibrated(network, batch)
+    exact = run(network, batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = run(network, batch)
+        loss = copy.deepcopy(network).train()(*batch).square().sum()
+    loss.backward()
+    assert output.dtype == torch.float32
+    torch.testing.assert_close(output, exact, atol=0.1 * float(exact.abs().max() + 0.1), rtol=0.1)
+
+
+@pytest.mark.parametrize("address", addresses(), ids=lambda name: name.removeprefix("gradatim.models."))
+def test_builds_on_meta_from_json_and_counts_its_parameters(address):
+    arguments = {
+        name: parameter.default
+        for name, parameter in inspect.signature(resolve(address)).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+    if address.endswith("fusion_network"):
+        from gradatim.models.fusion.network import demo_inputs
+
+        arguments |= {"inputs": demo_inputs(), "outputs": 3}
+    blueprint = json.loads(json.dumps({"address": address, "arguments": arguments}))
+    with torch.device("meta"):
+        network = build(blueprint)
+    assert all(value.is_meta for value in network.parameters())
+    assert network.num_features > 0
+    expected = PARAMETERS.get(address.removeprefix("gradatim.models."))
+    if expected is not None:
+        assert sum(value.numel() for value in network.parameters()) == expected
+    headless = {"outputs": 0} if "outputs" in arguments else {"num_classes": 0}
+    with torch.device("meta"):
+        features = build({"address": address, "arguments": {**blueprint["arguments"], **headless}})
+    assert not [name for name in features.state_dict() if name.startswith(("fc.", "head."))]
