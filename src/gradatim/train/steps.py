@@ -90,7 +90,8 @@ class Supervised:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
-        self.optimizer.zero_grad()
+        for parameter in self._parameters:
+            parameter.grad = None
         self.taken += 1
         return values
 

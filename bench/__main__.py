@@ -1,0 +1,25 @@
+"""`python -m bench NAME [OPTIONS]`: run one benchmark and write bench/results/NAME.{json,md}."""
+
+import importlib
+import sys
+
+BENCHMARKS = {
+    "loop-overhead": "the loop against a bare PyTorch loop",
+    "vision": "LeNet-5 and a small ResNet on Fashion-MNIST against PyTorch, Lightning, Keras, skorch",
+}
+
+
+def main() -> int:
+    """Run the named benchmark."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in BENCHMARKS:
+        print("usage: python -m bench NAME [OPTIONS]\n")
+        for key, text in BENCHMARKS.items():
+            print(f"  {key:16s} {text}")
+        return 0 if name in ("", "-h", "--help") else 2
+    importlib.import_module(f"bench.{name.replace('-', '_')}").main(sys.argv[2:])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
