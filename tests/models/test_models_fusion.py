@@ -125,7 +125,7 @@ def test_any_network_of_the_zoo_reads_a_column_by_its_address():
     picture = torch.randint(0, 256, (2, 1, 12, 12), dtype=torch.uint8)
     text = {"ids": torch.tensor([[1, 2, 0], [3, 4, 5]]), "lengths": torch.tensor([2, 3])}
     sound = {"log_mel": torch.randn(2, 32, 40), "lengths": torch.tensor([40, 20])}
-    batch = {name: picture for name in ("picture", "grey as colour", "digit")}
+    batch = dict.fromkeys(("picture", "grey as colour", "digit"), picture)
     batch |= {"sound": sound, "text": text, "read": text}
     assert network(batch).shape == (2, 3)
     assert network.encoder("picture").conv1.in_channels == 1

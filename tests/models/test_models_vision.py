@@ -70,7 +70,7 @@ def test_resnet_has_as_many_entries_as_torchvisions_files(builder, entries):
 def test_resnet_start_is_documented():
     torch.manual_seed(0)
     network = resnet18(zero_last=True)
-    assert float(network.layer4[1].conv1.weight.std()) == pytest.approx((2 / (512 * 9)) ** 0.5, rel=0.02)
+    assert float(network.layer4[1].conv1.weight.detach().std()) == pytest.approx((2 / (512 * 9)) ** 0.5, rel=0.02)
     assert not network.layer3[0].bn2.weight.any() and bool((network.layer3[0].bn1.weight == 1).all())
     assert bool((resnet18().layer3[0].bn2.weight == 1).all())
 
