@@ -88,7 +88,8 @@ def test_encodings_with_a_mark(tmp_path_factory: pytest.TempPathFactory, rows: l
     ("encoding", "note"),
     [("utf-8", "UTF-8"), ("utf-8-sig", "UTF-8 with byte order mark"), ("utf-16-le", "UTF-16 LE (no byte order mark)"),
      ("utf-16-be", "UTF-16 BE (no byte order mark)"), ("utf-16", "UTF-16 LE with byte order mark"),
-     ("cp1252", "cp1252 (Western European; not valid UTF-8)"), ("latin-1", "cp1252 (Western European; not valid UTF-8)")],
+     ("cp1252", "cp1252 (Western European; not valid UTF-8)"),
+     ("latin-1", "cp1252 (Western European; not valid UTF-8)")],
 )
 def test_the_encoding_is_found_and_said(tmp_path: Path, encoding: str, note: str) -> None:
     path = tmp_path / "a.csv"

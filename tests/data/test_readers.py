@@ -36,7 +36,8 @@ def test_class_folders(tmp_path: Path) -> None:
         {"file": "cat/2.JPG", "label": "cat"}, {"file": "dog/deep/3.png", "label": "dog"}]
     assert is_class_folder_table(table) and table.folder == tmp_path and table.lines is None
     notes = " | ".join(table.notes)
-    for words in ("4 pictures in 2 class folders", "1 files lie beside", "1 files lie deeper", "empty/", "2 other files"):
+    for words in ("4 pictures in 2 class folders", "1 files lie beside", "1 files lie deeper", "empty/",
+                  "2 other files"):
         assert words in notes, notes
     assert "hidden" not in notes and "Thumbs" not in notes
     assert all((table.folder / name).is_file() for name in table.cells("file"))
@@ -44,7 +45,8 @@ def test_class_folders(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrap", ["", "data/", "data/images/"])
 def test_train_is_taken_from_beside_test(tmp_path: Path, wrap: str) -> None:
-    touch(tmp_path, *(f"{wrap}{part}/{label}/{i}.wav" for part in ("train", "test") for label in "ab" for i in range(3)))
+    places = [f"{wrap}{part}/{label}" for part in ("train", "test") for label in "ab"]
+    touch(tmp_path, *(f"{place}/{i}.wav" for place in places for i in range(3)))
     table = read_table(tmp_path)
     assert table.folder == tmp_path / wrap / "train"
     assert len(table) == 6 and set(table.cells("label")) == {"a", "b"}
@@ -149,8 +151,10 @@ def test_json_lines_and_arrays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "data", "words"),
-    [("a.jsonl", '{"a": 1}\n{"a":\n', ["line 2", "does not parse"]), ("a.jsonl", '{"a": 1}\n[2]\n', ["line 2", "a list"]),
-     ("a.jsonl", "{}\n", ["keys"]), ("a.json", "[]", ["at least one object"]), ("a.json", "[1]", ["element 0", "a number"]),
+    [("a.jsonl", '{"a": 1}\n{"a":\n', ["line 2", "does not parse"]),
+     ("a.jsonl", '{"a": 1}\n[2]\n', ["line 2", "a list"]),
+     ("a.jsonl", "{}\n", ["keys"]), ("a.json", "[]", ["at least one object"]),
+     ("a.json", "[1]", ["element 0", "a number"]),
      ("a.parquet", "PAR1 nonsense", ["Parquet", "write it again"]), ("a.parquet", "", ["empty"]),
      ("a.feather", "ARROW1 nonsense", ["Arrow"]), ("a.xlsx", "PK\x03\x04" + "\x00" * 9, ["Excel", "CSV"])],
 )
@@ -178,7 +182,7 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
         assert words in str(caught.value) and "\n" not in str(caught.value), str(caught.value)
     (tmp_path / "tables").mkdir()
     touch(tmp_path / "tables", "my_train.csv")
-    with pytest.raises(DataError, match="did you mean the table my_train.csv"):
+    with pytest.raises(DataError, match="did you mean the table my_train"):
         read_table(tmp_path / "tables")
 
 
