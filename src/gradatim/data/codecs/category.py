@@ -159,8 +159,10 @@ def _label(cell: object) -> Label | None:
         return None
     if isinstance(cell, np.generic):
         cell = cell.item()
-    if isinstance(cell, float) and not math.isfinite(cell):
-        return None if math.isnan(cell) else str(cell)  # JSON has no infinity
+    if isinstance(cell, float):
+        if not math.isfinite(cell):
+            return None if math.isnan(cell) else str(cell)  # JSON has no infinity
+        return cell + 0.0  # −0 is 0
     return cell if isinstance(cell, str | int | float) else str(cell)
 
 

@@ -41,33 +41,44 @@ def read_bytes(name: str, folder: Path | None, *, kind: str, max_bytes: int) -> 
     try:
         descriptor = _open(name, folder)
     except FileNotFoundError:
-        raise CellError(f"{kind}-missing", f"{name}: no such file") from None
-    except DataError as error:
-        raise CellError(f"{kind}-outside", str(error)) from None
+        raise CellError(f"{kind}-missing", f"{shown(name)}: no such file") from None
+    except DataError:
+        raise CellError(f"{kind}-outside", f"{shown(name)}: expected a file inside {folder}, received a name that "
+                                           "leads outside; move the file there") from None
     except (OSError, ValueError) as error:
-        raise CellError(f"{kind}-unreadable", f"{name}: {getattr(error, 'strerror', None) or error}") from None
+        raise CellError(f"{kind}-unreadable", f"{shown(name)}: {getattr(error, 'strerror', None) or error}") from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise CellError(f"{kind}-unreadable", f"{name}: expected a file, found a folder or a device")
+            raise CellError(f"{kind}-unreadable", f"{shown(name)}: expected a file, found a folder or a device")
         check_size(status.st_size, name, kind=kind, max_bytes=max_bytes)
         content = os.read(descriptor, status.st_size)
         while len(content) < status.st_size and (piece := os.read(descriptor, status.st_size - len(content))):
             content += piece
         return content
     except OSError as error:
-        raise CellError(f"{kind}-unreadable", f"{name}: {error.strerror}") from None
+        raise CellError(f"{kind}-unreadable", f"{shown(name)}: {error.strerror}") from None
     finally:
         os.close(descriptor)
+
+
+def shown(name: str) -> str:
+    """A file name as it may be printed: short, and without control characters.
+
+    >>> shown("a" * 200 + "\\n")[-3:]
+    'aa…'
+    """
+    name = name if len(name) <= 120 else name[:119] + "…"
+    return name if name.isprintable() else ascii(name)
 
 
 def check_size(size: int, name: str, *, kind: str, max_bytes: int) -> None:
     """Refuse what is empty or too large to be worth decoding."""
     if size == 0:
-        raise CellError(f"{kind}-unreadable", f"{name}: the file is empty")
+        raise CellError(f"{kind}-unreadable", f"{shown(name)}: the file is empty")
     if size > max_bytes:
-        raise CellError(f"{kind}-too-large",
-                        f"{name}: expected at most {max_bytes} bytes, received {size}; raise the option max_bytes")
+        raise CellError(f"{kind}-too-large", f"{shown(name)}: expected at most {max_bytes} bytes, received {size}; "
+                                             "raise the option max_bytes")
 
 
 def _open(name: str, folder: Path | None) -> int:

@@ -22,6 +22,7 @@ from gradatim.errors import CellError, SchemaError
 CLIP = 10.0  # standard deviations; inputs only
 HEAVY = 30.0  # times the width of the middle 90 %: beyond it a column counts as heavy-tailed
 LARGEST = 1e100  # larger sizes are taken for this, so that squares stay finite
+SMALLEST = 1e-200  # a spread or a unit below is taken for none, so that quotients stay finite
 SCALES = ("auto", "linear", "signed-log")
 
 
@@ -62,12 +63,12 @@ class NumberCodec:
         array = np.clip(np.asarray(values, dtype=np.float64), -LARGEST, LARGEST)
         logarithmic = self.scale == "signed-log" or (self.scale == "auto" and not self.target and _heavy(array))
         sizes = np.abs(array[array != 0])
-        self.log_unit = float(np.median(sizes)) if logarithmic and sizes.size else None
+        self.log_unit = max(float(np.median(sizes)), SMALLEST) if logarithmic and sizes.size else None
         if self.log_unit is not None:
             array = np.sign(array) * np.log1p(np.abs(array) / self.log_unit)
         self.mean, std = float(array.mean()), float(array.std())
         # A spread in the last digits of a constant is rounding, not information.
-        self.std = std if std > 1e-12 * float(np.abs(array).max()) else 1.0
+        self.std = std if std > max(1e-12 * float(np.abs(array).max()), SMALLEST) else 1.0
         return self
 
     def encode(self, cell: object, folder: Path | None = None) -> tuple[float | None, None]:
@@ -121,9 +122,9 @@ class NumberCodec:
             options, fitted = checks.parts(value, cls.kind)
             codec = cls(**options)
             codec.mean = checks.real(fitted["mean"], "mean")
-            codec.std = checks.real(fitted["std"], "std", low=1e-300)
+            codec.std = checks.real(fitted["std"], "std", low=SMALLEST)
             unit = fitted["log_unit"]
-            codec.log_unit = None if unit is None else checks.real(unit, "log_unit", low=1e-300)
+            codec.log_unit = None if unit is None else checks.real(unit, "log_unit", low=SMALLEST)
         return codec
 
     def parse(self, cell: object) -> float | None:

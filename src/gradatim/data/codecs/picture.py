@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gradatim.data.codecs.cell_files import check_size, file_cell, read_bytes
+from gradatim.data.codecs.cell_files import check_size, file_cell, read_bytes, shown
 from gradatim.errors import CellError
 
 # Opened formats. Those left out run other programs (EPS), or are containers of little use here.
@@ -28,7 +28,7 @@ def open_picture(cell: object, folder: Path | None, *, max_bytes: int, max_pixel
     Errors: CellError 'image-missing', 'image-outside', 'image-too-large', 'image-unreadable'.
     """
     content = file_cell(cell)
-    name = content if isinstance(content, str) else "picture"
+    name = shown(content) if isinstance(content, str) else "picture"
     if isinstance(content, str):
         content = read_bytes(content, folder, kind="image", max_bytes=max_bytes)
     elif content is not None:

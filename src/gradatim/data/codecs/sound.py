@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 from scipy.signal import firwin, resample_poly
 
-from gradatim.data.codecs.cell_files import check_size, file_cell, read_bytes
+from gradatim.data.codecs.cell_files import check_size, file_cell, read_bytes, shown
 from gradatim.errors import CellError
 
 RATES = (1_000, 768_000)  # hertz taken for real; other headers are damaged
@@ -28,7 +28,7 @@ def read_sound(cell: object, folder: Path | None, *, hertz: int, max_seconds: fl
     Errors: CellError 'audio-missing', 'audio-outside', 'audio-too-large', 'audio-too-long', 'audio-unreadable'.
     """
     content = file_cell(cell)
-    name = content if isinstance(content, str) else "sound"
+    name = shown(content) if isinstance(content, str) else "sound"
     if isinstance(content, str):
         content = read_bytes(content, folder, kind="audio", max_bytes=max_bytes)
     elif content is not None:
@@ -119,7 +119,9 @@ def _of_array(cell: object, max_seconds: float | None, limit_seconds: float) -> 
     if samples.ndim not in (1, 2) or samples.dtype.kind not in "buif":
         raise CellError("audio-unreadable", "expected a file name, bytes or a pair (samples, rate), "
                                             f"received {type(cell).__name__}")
-    if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:
+    if not samples.size:
+        samples = np.zeros(0)
+    elif samples.ndim == 2 and samples.shape[0] < samples.shape[1]:
         samples = samples.T  # (channels, N), as torch has it, to (N, channels)
     frames = samples.shape[0]
     channels = samples.shape[1] if samples.ndim == 2 else 1

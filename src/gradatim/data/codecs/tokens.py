@@ -20,7 +20,7 @@ PADDING, UNKNOWN = "padding of rows", "unknown token"  # ids 0 and 1; `character
 UNREADABLE = "\ufffd"  # what an unknown token decodes to
 MOST_TOKENS = 200_000
 LONGEST_TOKEN = 400  # characters
-WORD_START = "▁"
+WORD_START = "\ufdd0"  # set aside by Unicode for use inside programs: it marks the start of a word in training
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def train_tokens(texts: Sequence[str], model: str, *, lowercase: bool, vocabular
         return Tokens(model, lowercase, tuple(pieces), tuple((left, right) for left, right in trained["merges"]))
     # WordPiece: pieces found by byte-pair merging over words with their start marked, matched longest first.
     split = pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Metaspace(WORD_START)])
-    trained = _train_bpe(normalised, split, vocabulary, [])
+    trained = _train_bpe([text.replace(WORD_START, "") for text in normalised], split, vocabulary, [])
     characters = {c for piece in trained["vocab"] for c in piece if c != WORD_START}
     whole = {piece[1:] for piece in trained["vocab"] if piece.startswith(WORD_START)} - {""}
     inner = {"##" + piece for piece in trained["vocab"] if WORD_START not in piece}
