@@ -133,6 +133,8 @@ def read(text: str | bytes, name: str = "t.csv") -> object:
      ('a,b\n"x\ny",2\n1,2,3\n', ["line 4", "found 3"]),
      ('a,b\n1,2\n3,"x\n4,5\n', ["line 3", "quote", "end of the file"]),
      ('a,b\n1,"x"y\n', ["line 2", "closing quote"]),
+     ('a,"b\n1,2\n', ["line 1", "quote"]),
+     ('{"a": 1}\n{"a": 2}\n', ["JSON", ".jsonl"]),
      ("a,b\n", ["header alone"]),
      ("a,b\n\n \n", ["header alone"])],
 )

@@ -27,6 +27,7 @@ Parsed = tuple[pl.DataFrame, np.ndarray, tuple[str, ...]]  # rows, first line of
 _SNIFF_BYTES = 1 << 18
 _SNIFF_RECORDS = 300
 _CHUNK = 50_000
+_JSON = re.compile(rb'\s*(?:\{\s*"|\[\s*\{)')
 _SEPARATOR_LINE = re.compile(rb"sep=(.)\r?\n", re.IGNORECASE)  # Excel's own first line
 
 
@@ -65,6 +66,8 @@ def read_delimited(path: Path) -> Table:
 
 def parse_delimited(text: TextFile, *, prefer: str | None = None, folder: Path | None = None) -> Table:
     """The table in a text that is already in memory; see `read_delimited`."""
+    if _JSON.match(text.data):
+        raise DataError(f"{text.name}, line 1: expected a header line, found JSON; rename the file to .jsonl or .json")
     skipped, separator = _separator_line(text.data)
     body = TextFile(text.name, text.data[skipped:], text.notes) if skipped else text
     first_line = 1 + bool(skipped)
@@ -151,7 +154,10 @@ def _parse_fast(text: TextFile, dialect: Dialect, first_line: int) -> Parsed | N
     returns = data.count(b"\r")
     if not head.strip() or data.find(b'"', end) >= 0 or (returns and returns != data.count(b"\r\n")):
         return None
-    names = next(dialect.reader([head.decode("utf-8")])) if head.count(b'"') % 2 == 0 else []
+    try:
+        names = next(dialect.reader([head.decode("utf-8")]))
+    except csv.Error:  # a quote that the strict reader will explain
+        return None
     rows = _rectangle(np.frombuffer(data, dtype=np.uint8)[end + 1 :], ord(dialect.separator), len(names))
     if rows is None:
         return None
