@@ -19,7 +19,7 @@ from gradatim.problems import Problems
 
 KINDS = {"photo": "image", "sound": "audio", "words": "text", "size": "number", "colour": "category", "y": "category"}
 INPUTS = [name for name in KINDS if name != "y"]
-ROWS = 2 * CHUNK + 37  # more than two chunks, the last one short
+ROWS = 8 * CHUNK + 37  # several chunks, the last one short
 
 
 @pytest.fixture(scope="module")

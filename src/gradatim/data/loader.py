@@ -26,7 +26,7 @@ from gradatim.errors import CellError, DataError
 from gradatim.problems import Problems
 from gradatim.randomness import generator
 
-CHUNK = 256  # cells encoded between two progress reports
+CHUNK = 64  # cells encoded between two progress reports
 PROBES = 16  # cells encoded to estimate size and time
 THREADS_FROM = 4e-4  # seconds a cell: below it threads spend more on taking turns than they gain
 
@@ -101,11 +101,11 @@ class Stream:
     cells: list[Any]
     folder: Path | None
     codec: Codec[Any]
-    workers: ThreadPoolExecutor
+    workers: ThreadPoolExecutor | None
 
     def values(self, rows: list[int], present: list[bool]) -> list[Any]:
         """The encoded cells; None where not present, or not readable any more."""
-        return list(self.workers.map(self._value, rows, present))
+        return list((map if self.workers is None else self.workers.map)(self._value, rows, present))
 
     def _value(self, row: int, present: bool) -> Any:
         if not present:
@@ -157,13 +157,13 @@ def encode_table(table: Table, codecs: Mapping[str, Codec[Any]], *, problems: Pr
 
         key = _cache_key(codec, cells[name], table.folder) if cache is not None else None
         column = cache.get(key) if cache is not None and key is not None else None
+        threads = pool if seconds > THREADS_FROM else None
         if column is None or (column.field is None and size <= left):
-            threads = pool if seconds > THREADS_FROM else None
             column = _encode_column(codec, cells[name], table.folder, left if size <= left else 0, threads, report)
             if cache is not None and key is not None:
                 cache[key] = column
         if column.field is None:
-            encoded.streamed[name] = Stream(cells[name], table.folder, codec, pool)
+            encoded.streamed[name] = Stream(cells[name], table.folder, codec, threads)
         else:
             encoded.fields[name] = column.field
             left -= _bytes(column.field)
@@ -204,9 +204,13 @@ def _encode_column(codec: Codec[Any], cells: list[Any], folder: Path | None, bud
     keep, widest, cut = budget > 0, 0.0, 0
     present = torch.zeros(len(cells), dtype=torch.bool)
     errors: list[tuple[int, CellError]] = []
+    paces: list[float] = []  # seconds of a chunk without threads, then with: the faster way does the rest
     for start in range(0, len(cells), CHUNK):
         part = cells[start : start + CHUNK]
-        results = list(map(encode, part) if pool is None else pool.map(encode, part))
+        threaded = pool is not None and (len(paces) == 1 or (len(paces) > 1 and paces[1] < paces[0]))
+        started = time.perf_counter()
+        results = list(pool.map(encode, part) if threaded and pool is not None else map(encode, part))
+        paces.append(time.perf_counter() - started)
         for row, (value, context, error) in enumerate(results, start):
             present[row] = value is not None
             cut += bool(getattr(context, "cut", False))
