@@ -169,7 +169,7 @@ def roc(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[Any], *
         axes.set_xlabel("false positive rate")
         axes.set_ylabel("recall (true positive rate)")
         _percent(axes)
-        axes.legend(loc="lower right")
+        _legend(axes, "lower right")
         return to_svg(drawn, name=name, title="ROC curve")
 
 
@@ -191,7 +191,7 @@ def precision_recall(labels: np.ndarray, probabilities: np.ndarray, classes: Seq
         axes.set_xlabel("recall")
         axes.set_ylabel("precision")
         _percent(axes)
-        axes.legend(loc="lower left")
+        _legend(axes, "lower left")
         return to_svg(drawn, name=name, title="Precision and recall")
 
 
@@ -318,6 +318,11 @@ def _series(history: Sequence[Mapping[str, Any]], key: str) -> np.ndarray | None
 
 def _words(key: str) -> str:
     return short(key.replace("_", " "))
+
+
+def _legend(axes: Axes, place: Any) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc=place)
 
 
 def _percent(axes: Axes) -> None:

@@ -74,8 +74,11 @@ def _target_column(said: Table, truth: Table, target: str | None, id: str | None
     if len(left) == 1:
         return left[0]
     shared = [name for name in left if name in said.frame.columns]
-    for candidates in ([name for name in left if name not in said.frame.columns],
-                       [name for name in shared if not _all_different(truth.frame[name])]):
+    joining = [name for name in shared if _all_different(truth.frame[name])]
+    own = [name for name in left if name not in shared] if joining or id else []
+    same = [name for name in joining if set(_texts(said, name)) == set(_texts(truth, name))]
+    for candidates in (own, [name for name in shared if name not in joining],
+                       [name for name in joining if name not in same] if len(same) == 1 else []):
         if len(candidates) == 1:
             return candidates[0]
     raise DataError(f"{truth.source}: expected one label column, found {', '.join(left)}; name it with --target")
@@ -96,6 +99,10 @@ def _id_column(said: Table, truth: Table, target: str, id: str | None) -> str | 
                         "name it with --id")
     # A shared column with repeats is still meant to join the files: the repeats are the error to report.
     return unique[0] if unique else (shared[0] if len(shared) == 1 else None)
+
+
+def _texts(table: Table, name: str) -> list[str | None]:
+    return table.frame[name].cast(pl.String, strict=False).to_list()
 
 
 def _all_different(cells: pl.Series) -> bool:

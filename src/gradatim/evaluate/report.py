@@ -4,6 +4,7 @@
 are the report as JSON. Everything in them may come from strangers' files and is escaped.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
@@ -19,6 +20,8 @@ MOST_PAGE_BYTES = 4_000_000
 MOST_IMAGE_BYTES = 1_500_000
 MOST_CLASSES_LISTED = 40
 MOST_PROBLEMS_LISTED = 12
+# Control characters, halves of surrogate pairs, and marks that turn the reading direction of what follows.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202d\u202e\ud800-\udfff\ufffe\uffff]")
 SEVERITIES = ("error", "warning", "note")
 
 
@@ -125,7 +128,7 @@ def build_report(facts: Mapping[str, Any], *, table: Table | None = None) -> str
             break
         figures.pop(name, None)
         page = template.render(values)
-    return page.encode("utf-8", "replace").decode("utf-8")
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", page)
 
 
 def gather_warnings(facts: Mapping[str, Any]) -> list[dict[str, Any]]:

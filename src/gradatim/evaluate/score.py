@@ -161,7 +161,9 @@ def _checked(
         if np.abs(totals - 1).max() > 0.01:
             raise DataError(f"expected each row's probabilities to sum to 1, received a sum of "
                             f"{totals[np.abs(totals - 1).argmax()]:.3g}; divide each row by its sum")
-        probabilities = probabilities.clip(0) / totals[:, None]
+        # Rows that sum to 1 but for rounding stay as they are: dividing them would break ties between rows.
+        rounded = np.abs(totals - 1) > 1e-6
+        probabilities = probabilities.clip(0) / np.where(rounded, totals, 1.0)[:, None]
     chosen = probabilities.argmax(axis=1) if predicted is None else np.asarray(predicted)  # type: ignore[union-attr]
     return labels.astype(np.int64), probabilities, chosen.astype(np.int64)
 
