@@ -9,6 +9,8 @@ import pytest
 from gradatim.cli import main
 from gradatim.data.schema import Schema
 
+pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked")
+
 TEXT = "id,age,colour,note,group\n" + "".join(
     f"{i},{20 + i % 60 * 1.5},{'red' if i % 3 else 'Red'},words of row {i},{i % 4}\n" for i in range(1, 121)
 )
@@ -60,7 +62,6 @@ def test_json_and_the_written_file_agree(
     assert schema["age"].kind == "category" and all(len(c["samples"]) <= 3 for c in shown["columns"])
 
 
-@pytest.mark.filterwarnings("ignore:Cyclopts application invoked")
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [((), "--target"), (("--target", "grop"), "did you mean 'group'"),

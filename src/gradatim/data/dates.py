@@ -5,10 +5,11 @@ import re
 import polars as pl
 
 _DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y",
+         "%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y",
          "%d %b %Y", "%d-%b-%Y", "%d %B %Y", "%b %d %Y", "%b %d, %Y", "%B %d, %Y")
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S%.f", "T%H:%M", "T%H:%M:%S", "T%H:%M:%S%.f")
 _LOOK = re.compile(
-    r"\s*(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2\d{4}|\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{4}"
+    r"\s*(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2(?:\d{4}|\d{2})|\d{1,2}[ -][A-Za-z]{3,9}[ -]\d{4}"
     r"|[A-Za-z]{3,9} \d{1,2},? \d{4})(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:Z|UTC|[+-]\d\d:?\d\d)?)?\s*"
 )
 _ZONE = r"\s*(?:Z|UTC|[+-]\d\d:?\d\d)$"
@@ -33,11 +34,14 @@ def date_format(cells: pl.Series, *, sample: int = 200) -> str | None:
         return None
     filled = filled.unique()
     clock = next(text for text in looked if _LOOK.fullmatch(text))
+    long_year = re.search(r"\d{4}", re.split(r"[ T]\d{1,2}:", clock)[0]) is not None
     best, most = None, 0
     for times in _TIMES:
         if bool(times) != (":" in clock) or times.startswith("T") != bool(re.search(r"\dT\d", clock)):
             continue
         for days in _DAYS:
+            if ("%Y" in days) != long_year:
+                continue
             count = filled.len() - _parse(filled, days + times).null_count()
             if count > most:
                 best, most = days + times, count

@@ -12,6 +12,7 @@ from gradatim.data.amounts import IDENTIFIER, amounts
 from gradatim.data.dates import date_format, seconds_of
 from gradatim.data.drafts import Draft, Request, Rule, shown
 from gradatim.data.evidence import Facts
+from gradatim.data.numbers import parse_numbers
 from gradatim.errors import SchemaError
 
 FEW_TEXTS = 20
@@ -148,18 +149,17 @@ def row_names(facts: Facts, draft: Draft, request: Request) -> None:
         return
     named = bool(IDENTIFIER.search(facts.name) or _ANY_CASE.match(facts.name))
     unique = facts.distinct == facts.rows
+    keep = f"--id {facts.name} keeps it for the submission, --kind {facts.name}={draft.kind} makes it an input"
     whole = draft.numbers is not None and draft.numbers.share == 1.0 and draft.numbers.whole
     if draft.kind in ("number", "category", "text") and unique and whole and draft.numbers is not None:
         low, high = draft.numbers.range
-        if draft.numbers.consecutive and (named or facts.rows >= SEQUENCE):
-            draft.set_aside(f"counts the rows from {low:.0f} to {high:.0f}, each once: it tells rows apart, not what "
-                            f"they are; --id {facts.name} keeps it for the submission")
+        if draft.numbers.consecutive and (named or (facts.rows >= SEQUENCE and _in_row_order(facts))):
+            draft.set_aside(f"counts the rows from {low:.0f} to {high:.0f}: it tells rows apart, no more; {keep}")
         elif named:
-            draft.set_aside(f"all {facts.rows:,} whole numbers differ and the name says identifier; "
-                            f"--id {facts.name} keeps it for the submission")
+            draft.set_aside(f"all {facts.rows:,} whole numbers differ and the name says identifier; {keep}")
     elif draft.kind in ("category", "text") and facts.is_text and unique and _looks_coded(facts, named):
-        draft.set_aside(f"all {facts.rows:,} cells differ and are codes without words ({shown(facts.sample[0])}); "
-                        f"--id {facts.name} keeps it for the submission")
+        code = shown(facts.sample[0])
+        draft.set_aside(f"all {facts.rows:,} cells differ and are codes without words, as {code}; {keep}")
 
 
 def gaps(facts: Facts, draft: Draft, request: Request) -> None:
@@ -168,8 +168,16 @@ def gaps(facts: Facts, draft: Draft, request: Request) -> None:
     if facts.missing and facts.filled:
         draft.say(f"{facts.missing:,} of {facts.rows:,} cells are empty")
     if spelled:
-        shown = ", ".join(f"'{text}' {count:,} times" for text, count in list(spelled.items())[:3])
-        draft.say(f"{shown}: taken as missing" if draft.kind == "number" else f"{shown}: kept as it is written")
+        seen = ", ".join(f"'{text}' {count:,} times" for text, count in list(spelled.items())[:3])
+        if draft.kind == "number":
+            draft.say(f"{seen}: taken as missing")
+        elif draft.role == "target":
+            sentence = f"{seen}: a class of its own; empty those cells if they mean that the label is missing"
+            draft.say(sentence)
+            if request.problems is not None:
+                request.problems.add("label-missing", sentence, column=facts.name)
+        else:
+            draft.say(f"{seen}: kept as it is written")
 
 
 def spellings(facts: Facts, draft: Draft, request: Request) -> None:
@@ -180,8 +188,8 @@ def spellings(facts: Facts, draft: Draft, request: Request) -> None:
     for text, count in zip(facts.values, facts.counts, strict=True):
         groups.setdefault(" ".join(text.split()).casefold(), []).append((text, count))
     for variants in [group for group in groups.values() if len(group) > 1][:5]:
-        shown = " and ".join(f"'{text}' ({count:,} times)" for text, count in variants[:4])
-        sentence = f"{shown} differ only by case or spaces and count as different; make them one if they are"
+        seen = " and ".join(f"'{text}' ({count:,} times)" for text, count in variants[:4])
+        sentence = f"{seen} differ only by case or spaces and count as different; make them one if they are"
         draft.say(sentence)
         if request.problems is not None:
             request.problems.add("label-spelling", sentence, column=facts.name)
@@ -201,6 +209,12 @@ RULES: tuple[Rule, ...] = (
     gaps,
     spellings,
 )
+
+
+def _in_row_order(facts: Facts) -> bool:
+    """Whether each number is one more, or one less, than that of the row before; ranks in disorder are amounts."""
+    steps = parse_numbers(facts.cells).values.diff().drop_nulls().unique().to_list()
+    return steps in ([1.0], [-1.0])
 
 
 def _looks_coded(facts: Facts, named: bool) -> bool:
