@@ -22,14 +22,16 @@ from gradatim.data.table import Table
 from gradatim.device import choose, pull_levers
 from gradatim.errors import DataError, GradatimError, SchemaError
 from gradatim.evaluate.predictions import Predictions
+from gradatim.evaluate.thresholds import choose_threshold
 from gradatim.files import read_json, write_atomic, write_json
 from gradatim.models.address import full_address
 from gradatim.problems import Problems
 from gradatim.tasks import TASK_OF_KIND, TASKS, Task
-from gradatim.tasks.facts import assemble_facts, check_metric, fingerprint, ledger_of, score_rows
+from gradatim.tasks.facts import assemble_facts, check_metric, fingerprint, score_rows
 from gradatim.tasks.memo import Clock, Memo
 from gradatim.tasks.source import Source
 from gradatim.tasks.supervised import Choices, Outcome, fit_supervised
+from gradatim.tasks.worth import ledger_of
 
 Say = Callable[[str], None]
 REPORT_SHARE = 0.12  # of the minutes is kept for score, ledger and report
@@ -60,6 +62,7 @@ class Request:
     learning_rate: float | None = None
     label_smoothing: float | None = None
     mixup: float = 0.0
+    flip: bool = False
 
     def __post_init__(self) -> None:
         if not self.minutes > 0:
@@ -196,13 +199,15 @@ def _fit(source: Any, test: Any, request: Request, folder: Path | None, say: Say
     inputs = Source(table, problems)
     choices = Choices(
         seed=request.seed, epochs=request.epochs, encoders=encoders,
-        fusion=request.fusion, mixup=request.mixup, label_smoothing=request.label_smoothing,
+        fusion=request.fusion, mixup=request.mixup, flip=request.flip, label_smoothing=request.label_smoothing,
         optimizer=request.optimizer, learning_rate=request.learning_rate,
     )
-    budget = replace_seconds(clock, 1 - REPORT_SHARE)
+    budget = replace_seconds(clock, 1 - REPORT_SHARE if request.ledger != "refit" else 0.5)
     outcome = fit_supervised(inputs, chosen, split, task, choices, clock=budget, memo=memo, say=say)
     clock.parts |= budget.parts
-    return _finish(request, table, chosen, split, findings, problems, outcome, test_table, folder, clock, say)
+    ledger = ledger_of(outcome, inputs, chosen, split, choices, how=request.ledger, say=say,
+                       seconds=clock.left(share_kept=0.05))
+    return _finish(ledger, request, table, chosen, split, findings, problems, outcome, test_table, folder, clock, say)
 
 
 def replace_seconds(clock: Clock, share: float) -> Clock:
@@ -235,10 +240,9 @@ def read_encoders(encoders: Mapping[str, str], schema: Schema) -> dict[str, dict
 
 
 def _finish(
-    request: Request, table: Table, schema: Schema, split: Split, findings: Sequence[Any], problems: Problems,
+    ledger: Sequence[Mapping[str, Any]], request: Request, table: Table, schema: Schema, split: Split, findings: Sequence[Any], problems: Problems,
     outcome: Outcome, test_table: Table | None, folder: Path | None, clock: Clock, say: Say,
 ) -> "Run":
-    ledger = ledger_of(outcome, table, schema, split, request.seed, say)
     provenance = {
         "gradatim": __version__, "created": time.strftime("%Y-%m-%dT%H:%M:%S"), "python": platform.python_version(),
         "machine": platform.machine(), "source": request.source or table.source, "fingerprint": fingerprint(table),
@@ -317,8 +321,12 @@ class Run:
                 f"found {', '.join(table.frame.columns)}"
             )
 
-    def evaluate(self, source: Any, *, labels: Any = None, id: str | None = None) -> dict[str, Any]:
+    def evaluate(
+        self, source: Any, *, labels: Any = None, id: str | None = None, constraint: str | None = None
+    ) -> dict[str, Any]:
         """Score the run on labelled rows; `labels` is a second table matched by `id` when they are apart.
+
+        constraint: for two classes, as 'highest recall with precision >= 0.9': the threshold that meets it.
 
         Returns every metric with its interval. The use of the test set is noted in uses.jsonl.
         """
@@ -332,6 +340,12 @@ class Run:
         truth = self.task.labels(table.cells(target))
         answer = self.artifact.ensemble.answer(Source(table))
         scores = score_rows(self.task, answer, truth)
+        if constraint is not None:
+            if len(self.task.classes) != 2:
+                raise GradatimError(f"--constraint: expected a target of two classes, it has {len(self.task.classes)}")
+            known = truth >= 0
+            scores["threshold"] = choose_threshold(truth[known], answer[known, 1], constraint,
+                                                   positive=str(self.task.classes[1]))
         if self.folder is not None:
             scores["uses"] = record_use(self.folder, {
                 "source": table.source, "rows": len(table), "fingerprint": fingerprint(table),

@@ -3,6 +3,7 @@
 Exit codes: 0 done; 1 a finding under --strict or a failed check; 2 an input to mend; 130 interrupted.
 """
 
+import os
 import sys
 
 from cyclopts import App, CycloptsError
@@ -35,6 +36,9 @@ def main() -> None:
     """Entry point of `gradatim`: errors that a user can mend are one line and exit code 2."""
     from gradatim.errors import GradatimError
 
+    # Waiting threads of OpenMP spin by default and steal the cores from each other as soon as another program wants
+    # them: 6 times the processor time was measured. It must be said before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(print_error=False, exit_on_error=False)
     except (GradatimError, CycloptsError) as error:

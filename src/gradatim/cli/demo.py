@@ -1,5 +1,6 @@
 """`gradatim demo`: the whole line on the sample world, in about a minute, without data and without network."""
 
+import shutil
 import time
 from pathlib import Path
 from typing import Annotated
@@ -50,6 +51,8 @@ def demo(
     world, run_folder = output / "scenes", output / "run"
     if output.exists() and any(output.iterdir()) and not force:
         raise GradatimError(f"{output}: the folder is not empty; choose another -o, or pass --force to write over it")
+    if force and (world / "test_labels.csv").is_file():
+        shutil.rmtree(world)
     make_scenes(world, rows=rows, seed=seed)
     speak(f"sample world: {world}/train.csv, test.csv, images/")
     run = fit(world / "train.csv", target="group",

@@ -35,6 +35,7 @@ def fit(
     learning_rate: float | None = None,
     label_smoothing: float | None = None,
     mixup: float = 0.0,
+    flip: Flag = False,
     resume: Path | None = None,
     force: Flag = False,
     json: Flag = False,
@@ -89,6 +90,8 @@ def fit(
         Share of the target probability spread over all classes.
     mixup
         Strength α of mixup; 0 is off.
+    flip
+        A picture mirrored left to right means the same (not so for letters and digits): train on both.
     resume
         Go on with an interrupted run.
     force
@@ -113,7 +116,7 @@ def fit(
             say=speak, task=task, id=id, group=group, time=time, ignore=ignore, kinds=pairs(kind, "--kind"),
             encoders=pairs(encoder, "--encoder"), fusion=fusion, metric=metric, minutes=minutes, epochs=epochs,
             seed=seed, ledger=ledger, optimizer=optimizer, learning_rate=learning_rate,
-            label_smoothing=label_smoothing, mixup=mixup,
+            label_smoothing=label_smoothing, mixup=mixup, flip=flip,
         )
     if json:
         print_json(run.facts)
@@ -142,14 +145,14 @@ def show_run(run: Any) -> None:
     show_table(f"Candidates: {metric} on rows held out from their fit",
                ("candidate", metric, "95 % interval", "seconds", "weight", "note"), rows)
     if facts.get("ledger"):
-        show_table("Modality ledger: what each input is worth", ("input", "what", metric, "change", "ms a row"),
+        show_table("Modality ledger: what each input is worth", ("inputs", metric, "against all inputs", "ms a row", "faster"),
                    [ledger_row(entry) for entry in facts["ledger"]])
     score = facts["score"]
     print(f"{metric} {number(score['value'])} [{number(score['low'])}, {number(score['high'])}] on {score['rows']} "
           f"rows used for no choice; {score['note']}")
     print(facts["answer"]["why"])
-    if facts.get("advice"):
-        print(facts["advice"]["sentence"] if isinstance(facts["advice"], dict) else facts["advice"])
+    for sentence in facts.get("advice", {}).get("sentences", []):
+        print(sentence)
     if run.folder is not None:
         print(f"saved: {run.folder}  report: {run.folder / 'report.html'}")
 
@@ -161,4 +164,6 @@ def number(value: Any) -> str:
 
 def ledger_row(entry: dict[str, Any]) -> tuple[Any, ...]:
     """One entry of the ledger as cells."""
-    return (entry["column"], entry["what"], number(entry["value"]), entry["change"], number(entry["milliseconds"]))
+    difference = entry.get("difference", {}).get("text", "")
+    speed = f"{entry['speedup']:.1f}×" if entry.get("speedup") else ""
+    return (entry["label"], number(entry["value"]), difference, f"{entry['milliseconds']:.2f}", speed)

@@ -69,7 +69,7 @@ class Classification:
         def binary(output: torch.Tensor, batch: Batch) -> torch.Tensor:
             truth = batch.targets[target].to(output.dtype)  # type: ignore[union-attr]
             smooth = truth * (1 - label_smoothing) + label_smoothing / 2
-            row_weight = None if weight is None else weight[truth.long()]
+            row_weight = None if weight is None else weight[truth.round().long()]
             return F.binary_cross_entropy_with_logits(output[:, 0], smooth, weight=row_weight)
 
         def softmax(output: torch.Tensor, batch: Batch) -> torch.Tensor:

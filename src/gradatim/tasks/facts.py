@@ -18,7 +18,7 @@ from gradatim.evaluate.calibrate import calibration
 from gradatim.evaluate.predictions import Predictions
 from gradatim.evaluate.score import METRICS, score_classification, score_regression
 from gradatim.evaluate.slices import failing_slices
-from gradatim.evaluate.suspects import likely_mislabelled
+from gradatim.evaluate.suspects import likely_mislabelled, likely_mistyped
 from gradatim.files import write_atomic
 from gradatim.problems import Problems
 from gradatim.tasks import Task
@@ -90,6 +90,13 @@ def candidate_facts(candidates: Sequence[Candidate], labels: np.ndarray, task: T
     return found
 
 
+def flat_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """The plan of the networks as names and plain values."""
+    placement = plan.get("placement", {})
+    shown = {name: value for name, value in plan.items() if isinstance(value, str | int | float)}
+    return shown | {name: placement[name] for name in ("device", "dtype", "channels_last", "threads") if placement}
+
+
 def schema_facts(schema: Schema, table: Table) -> list[dict[str, Any]]:
     """Name, kind, role, evidence and three samples of each column."""
     found = []
@@ -135,11 +142,11 @@ def cells_of(table: Table, schema: Schema, row: int) -> list[dict[str, Any]]:
 
 def suspects(outcome: Outcome, table: Table, schema: Schema) -> list[dict[str, Any]]:
     """Choice rows whose label the models, not having seen it, contradict with confidence."""
-    task = outcome.task
-    if not task.classes:
-        return []
-    found = likely_mislabelled(outcome.choice_labels, outcome.choice_answers, task.classes,
-                               rows=outcome.choice_rows, most=SUSPECTS)
+    task, labels, answers, rows = outcome.task, outcome.choice_labels, outcome.choice_answers, outcome.choice_rows
+    if task.classes:
+        found = likely_mislabelled(labels, answers, task.classes, rows=rows, most=SUSPECTS)
+    else:
+        found = likely_mistyped(labels, answers, rows=rows, most=SUSPECTS)
     return [{**entry, "line": table.line(int(entry["row"])), "cells": cells_of(table, schema, int(entry["row"]))}
             for entry in found]
 
@@ -177,6 +184,8 @@ def assemble_facts(
         "split_notes": list(split.notes),
         "findings": [finding.to_json() for finding in findings],
         "candidates": candidates,
+        "candidates_note": " ".join([*outcome.notes[:1], outcome.verdict]),
+        "plan": flat_plan(outcome.plan),
         "history": outcome.histories,
         "forecast": outcome.forecast,
         "ledger": list(ledger),
@@ -205,16 +214,17 @@ def test_facts(outcome: Outcome, table: Table, schema: Schema) -> dict[str, Any]
     score = {**headline(task, answers, labels), "rows": len(labels), "note": note}
     if score["metric"] not in scores["metrics"]:
         score["metric"] = next(iter(scores["metrics"]))
+    development = headline(task, outcome.choice_answers, outcome.choice_labels)
     predictions: dict[str, Any] = {"rows": outcome.test_rows.tolist(), "labels": labels.tolist()}
     predictions["probabilities" if task.classes else "values"] = np.round(answers, 5).tolist()
     facts = {
         "score": score, "scores": scores, "test_predictions": predictions,
-        "slices": failing_slices(table.take(outcome.test_rows), schema, task.row_losses(answers, labels),
-                                 labels=labels, answers=answers, classes=task.classes),
+        "slices": failing_slices(table.take(outcome.test_rows), schema, labels=labels, answers=answers,
+                                 classes=task.classes),
         "advice": advice(
-            task=task.name, metric=score["metric"], training=training_score(outcome),
-            development=headline(task, outcome.choice_answers, outcome.choice_labels)["value"],
-            baseline=headline(task, outcome.candidates[0].answers, outcome.compared_labels)["value"],
+            training_score(outcome), development["value"],
+            headline(task, outcome.candidates[0].answers, outcome.compared_labels)["value"],
+            metric=score["metric"], low=development["low"], high=development["high"],
         ),
     }
     if task.classes:

@@ -25,7 +25,7 @@ from gradatim.tasks.source import Source
 MEDIA = ("image", "audio")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Block:
     """The features of one column, or of all table columns together. `extractor` is fitted on training rows."""
 
@@ -33,20 +33,17 @@ class Block:
     columns: tuple[str, ...]
     extractor: Any
     codecs: dict[str, Codec]
-    mean: np.ndarray | None = None
-    scale: np.ndarray | None = None
 
     def matrix(self, source: Source, rows: np.ndarray) -> Any:
         """Features of the rows: sparse for text, else float32."""
+        name = self.columns[0]
         if self.kind == "text":
-            cells = source.table.cells(self.columns[0])
+            cells = source.table.cells(name)
             return self.extractor.transform([_text(cells[row]) for row in rows])
         if self.kind in MEDIA:
-            name = self.columns[0]
-            fixed = source.fixed_features(name, self.codecs[name], self.extractor.transform)[rows]
-            assert self.mean is not None and self.scale is not None
-            return np.nan_to_num((fixed - self.mean) / self.scale).astype(np.float32)
-        return self.extractor.transform(table_cells(source, self.codecs, self.columns)[rows])
+            raw = source.raw_features(name, self.codecs[name], self.extractor)[rows]
+            return np.nan_to_num(self.extractor.standardise(raw))
+        return self.extractor.transform(table_frame(source, self.codecs, self.columns, rows))
 
 
 def _text(cell: Any) -> str | None:
@@ -83,27 +80,40 @@ def fit_blocks(
     for column in columns:
         if column.kind == "text":
             cells = source.table.cells(column.name)
-            extractor = TfidfFeatures().fit([_text(cells[row]) for row in rows])
-            blocks.append(Block("text", (column.name,), extractor, {}))
+            words = TfidfFeatures().fit([_text(cells[row]) for row in rows])
+            blocks.append(Block("text", (column.name,), words, {}))
         elif column.kind in MEDIA:
-            extractor = PictureFeatures() if column.kind == "image" else LogMelStatistics()
             codec = codecs[column.name]
-            extractor.fit(None)
-            fixed = source.fixed_features(column.name, codec, extractor.transform)[rows]
-            seen = fixed[np.isfinite(fixed).all(axis=1)]
-            mean = seen.mean(axis=0) if len(seen) else np.zeros(fixed.shape[1])
-            scale = seen.std(axis=0) if len(seen) else np.ones(fixed.shape[1])
-            scale = np.where(scale > 1e-6, scale, 1.0)
-            blocks.append(Block(column.kind, (column.name,), extractor, {column.name: codec},
-                                mean.astype(np.float32), scale.astype(np.float32)))
+            extractor = PictureFeatures() if column.kind == "image" else LogMelStatistics()
+            raw = source.raw_features(column.name, codec, extractor)[rows]
+            seen = raw[np.isfinite(raw).all(axis=1)]
+            described = codec.describe()
+            if isinstance(extractor, PictureFeatures):
+                extractor.fit_raw(seen, channels=int(described["channels"]))
+            else:
+                extractor.fit_raw(seen, mels=int(described["mels"]))
+            blocks.append(Block(column.kind, (column.name,), extractor, {column.name: codec}))
     plain = [column for column in columns if column.kind in ("number", "category")]
     if plain:
         names = tuple(column.name for column in plain)
         table_codecs = {c.name: codec_for(c).fit([source.table.cells(c.name)[r] for r in rows]) for c in plain}
-        kinds = [column.kind for column in plain]
-        extractor = TableFeatures(kinds=kinds).fit(table_cells(source, table_codecs, names)[rows])
+        extractor = TableFeatures(
+            numbers=[column.name for column in plain if column.kind == "number"],
+            categories=[column.name for column in plain if column.kind == "category"],
+        ).fit(table_frame(source, table_codecs, names, rows))
         blocks.append(Block("table", names, extractor, table_codecs))
     return tuple(blocks)
+
+
+def table_frame(
+    source: Source, codecs: Mapping[str, Codec], columns: Sequence[str], rows: np.ndarray
+) -> dict[str, Any]:
+    """Number and category cells of some rows by column: float64 with NaN, or strings with None."""
+    cells = table_cells(source, codecs, columns)[rows]
+    return {
+        name: cells[:, place].astype(np.float64) if codecs[name].kind == "number" else cells[:, place].tolist()
+        for place, name in enumerate(columns)
+    }
 
 
 def join(parts: Sequence[Any]) -> Any:
@@ -158,8 +168,6 @@ class Head:
         for number, block in enumerate(self.blocks):
             extractor, arrays = estimator_to_state(block.extractor)
             tensors |= {f"block{number}/{name}": array for name, array in arrays.items()}
-            if block.mean is not None and block.scale is not None:
-                tensors |= {f"block{number}.mean": block.mean, f"block{number}.scale": block.scale}
             codecs = {name: codec.to_json() for name, codec in block.codecs.items()}
             blocks.append({"kind": block.kind, "columns": list(block.columns), "extractor": extractor,
                            "codecs": codecs})
@@ -180,11 +188,7 @@ class Head:
                 raise ArtifactError(f"expected a block of text, image, audio or table, found {entry['kind']!r}")
             codecs = {name: codec_from_json(value) for name, value in entry["codecs"].items()}
             extractor = estimator_from_state(entry["extractor"], _under(f"block{number}/", shapes, read))
-            block = Block(entry["kind"], tuple(map(str, entry["columns"])), extractor, codecs)
-            if f"block{number}.mean" in shapes:
-                block.mean = read(f"block{number}.mean").numpy()
-                block.scale = read(f"block{number}.scale").numpy()
-            blocks.append(block)
+            blocks.append(Block(entry["kind"], tuple(map(str, entry["columns"])), extractor, codecs))
         estimator = estimator_from_state(state["estimator"], _under("estimator/", shapes, read))
         return cls(tuple(blocks), estimator, task)
 

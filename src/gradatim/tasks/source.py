@@ -34,22 +34,17 @@ class Source:
             self.table, codecs, problems=self.problems, cache=self.decoded, progress=self.progress
         )
 
-    def fixed_features(
-        self, name: str, codec: Codec, extract: Callable[[Any], np.ndarray]
-    ) -> np.ndarray:
-        """Features of a picture or sound column that are the same whatever the training rows, float32 (N, D).
-
-        Rows whose cell is absent are NaN.
-        """
+    def raw_features(self, name: str, codec: Codec, extractor: Any) -> np.ndarray:
+        """What the extractor's `raw` gives for a picture or sound column, float32 (N, D); NaN where absent."""
         if name not in self.features:
             encoded = self.encode({name: codec})
             parts = []
             for start in range(0, len(self), CHUNK_ROWS):
                 batch = encoded.batch(np.arange(start, min(start + CHUNK_ROWS, len(self))), [name])
-                part = np.asarray(extract(batch.inputs[name]), dtype=np.float32)
+                part = extractor.raw(batch.inputs[name])
                 part[~batch.present[name].numpy()] = np.nan
                 parts.append(part)
-            self.features[name] = np.concatenate(parts)
+            self.features[name] = np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
         return self.features[name]
 
 

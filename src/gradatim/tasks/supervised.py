@@ -16,6 +16,7 @@ from gradatim.data.codecs import Codec, codec_for
 from gradatim.data.schema import Column, Schema
 from gradatim.data.split import Split, folds
 from gradatim.evaluate.calibrate import fit_temperature
+from gradatim.randomness import generator
 from gradatim.tasks.choose import Candidate, cross_answers, temper, verdict_on_network, weigh
 from gradatim.tasks.constant import Constant
 from gradatim.tasks.heads import MEDIA, Head
@@ -40,6 +41,7 @@ class Choices:
     encoders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fusion: str = "concatenation"
     mixup: float = 0.0
+    flip: bool = False
     label_smoothing: float | None = None
     optimizer: str | None = None
     learning_rate: float | None = None
@@ -70,6 +72,7 @@ class Outcome:
     plan: dict[str, Any]
     forecast: dict[str, Any]
     choice_codecs: dict[str, Codec]
+    fitted_rows: np.ndarray
 
 
 @dataclass(slots=True)
@@ -100,6 +103,10 @@ class Line:
         """The rows on which candidates answer: all choice rows when folded, else the development part."""
         return self.rows if self.folded else self.split.development
 
+    def fitted_rows(self) -> np.ndarray:
+        """The rows that the scored heads were fitted on."""
+        return _sampled(self.rows if self.folded else self.split.train, self.choices.seed)
+
     def shape(self) -> tuple[int, ...]:
         """Shape of one row's answer."""
         return (len(self.task.classes),) if self.task.classes else ()
@@ -115,8 +122,9 @@ def fit_supervised(
     clock: Clock,
     memo: Memo,
     say: Callable[[str], None],
+    final: bool = True,
 ) -> Outcome:
-    """Fit, choose, score once, refit; see the module's docstring."""
+    """Fit, choose, score once, refit (unless not `final`); see the module's docstring."""
     line = prepare(source, schema, split, task, choices, clock, memo, say)
     candidates = baselines(line)
     trainer = NetworkTrainer(line)
@@ -144,14 +152,14 @@ def fit_supervised(
         scored.answer(_rows_source(source, test_rows)) if len(test_rows) else np.zeros((0, *line.shape()))
     )
     seen = split.train if len(split.train) <= SEEN_ROWS else np.sort(
-        np.random.default_rng(choices.seed).choice(split.train, SEEN_ROWS, replace=False)
+        generator("seen rows", choices.seed).choice(split.train, SEEN_ROWS, replace=False)
     )
     training_answers = scored.answer(_rows_source(source, seen))
-    final = assemble(line, used, temperature, final=True)
+    kept = assemble(line, used, temperature, final=True) if final else scored
     return Outcome(
-        task, scored, final, candidates, compared[shared], labels[shared], blended[shared], test_rows,
+        task, scored, kept, candidates, compared[shared], labels[shared], blended[shared], test_rows,
         line.labels[test_rows], test_answers, line.labels, labels, training_answers, line.labels[seen], why, verdict, line.notes, trainer.histories,
-        trainer.plan_json, trainer.forecast, line.codecs,
+        trainer.plan_json, trainer.forecast, line.codecs, line.fitted_rows(),
     )
 
 
@@ -234,8 +242,7 @@ def fitted_candidate(line: Line, title: str, kind: str, columns: Sequence[Column
     def fit(rows: np.ndarray) -> Member:
         if kind == "trees":
             return Trees.fit(line.source, columns, rows, line.labels, line.task, seed=seed)
-        sampled = np.random.default_rng(seed).choice(rows, HEAD_ROWS, replace=False) if len(rows) > HEAD_ROWS else rows
-        return Head.fit(line.source, columns, line.codecs, np.sort(sampled), line.labels, line.task)
+        return Head.fit(line.source, columns, line.codecs, _sampled(rows, seed), line.labels, line.task)
 
     began = time.perf_counter()
     first_rows, first_held = line.parts[0]
@@ -276,3 +283,10 @@ def assemble(line: Line, used: Sequence[Candidate], temperature: float, *, final
 
 def _rows_source(source: Source, rows: np.ndarray) -> Source:
     return Source(source.table.take(rows))
+
+
+def _sampled(rows: np.ndarray, seed: int) -> np.ndarray:
+    """The rows, or HEAD_ROWS of them."""
+    if len(rows) <= HEAD_ROWS:
+        return rows
+    return np.sort(generator("head rows", seed).choice(rows, HEAD_ROWS, replace=False))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from gradatim.data.augment import augment, default_augmentation
+from gradatim.data.augment import Mixed, augment, default_augmentation, mixup
 from gradatim.data.batch import Batch
 from gradatim.data.codecs import Codec, codec_for
 from gradatim.data.loader import Encoded, batch_order
@@ -185,11 +185,17 @@ class NetworkTrainer:
         inputs = [column.name for column in line.columns]
         kinds = {column.name: column.kind for column in line.columns}
         options = {n: default_augmentation(k, encoded.codecs[n].describe()) for n, k in kinds.items()}
+        if line.choices.flip:
+            options = {n: replace(o, flip=kinds[n] == "image") for n, o in options.items()}
         seed = seed_of(plan.seed, name)
 
         def make(rows: np.ndarray, index: int, epoch: int = 0) -> Batch:
             batch = encoded.batch(rows, inputs, [line.task.target])
-            return augment(batch, options, seed=seed, epoch=epoch, step=index)
+            batch = augment(batch, options, kinds, seed=seed, epoch=epoch, step=index)
+            if not line.choices.mixup:
+                return batch
+            mixed = mixup(batch, line.choices.mixup, kinds, seed=seed, epoch=epoch, step=index)
+            return mix_targets(mixed, line.task)
 
         return make
 
@@ -266,3 +272,13 @@ class NetworkTrainer:
         rows = [row for row in self.histories[name] if row.get(MONITOR) is not None]
         return min(rows, key=lambda row: row[MONITOR])["epoch"] if rows else plan.epochs
 
+
+def mix_targets(mixed: Mixed, task: Any) -> Batch:
+    """The mixed batch with its targets mixed alike: shares of the classes (B, C), or numbers (B,)."""
+    truth = mixed.batch.targets[task.target]
+    assert isinstance(truth, torch.Tensor)
+    soft, weight = truth.float(), mixed.weight
+    if task.outputs > 1:
+        soft, weight = torch.nn.functional.one_hot(truth, task.outputs).float(), weight[:, None]
+    mixed.batch.targets[task.target] = weight * soft + (1 - weight) * soft[mixed.pair]
+    return mixed.batch

@@ -58,37 +58,37 @@ class PictureFeatures(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the mean and deviation of every feature."""
-        self._raw_and_fit(X)
-        return self
+        return self.fit_raw(self.raw(X), channels=_channels(_pictures(X)))
 
     def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:
         """Learn and return the rows; the pictures are visited once."""
-        rows = self._raw_and_fit(X)
-        rows -= self.means_
-        rows /= self.scales_
-        return rows
+        rows = self.raw(X)
+        self.fit_raw(rows, channels=_channels(_pictures(X)))
+        return self.standardise(rows)
 
-    def _raw_and_fit(self, X: Any) -> np.ndarray:
-        pictures = _pictures(X)
-        self.channels_ = 3 if pictures.shape[1] >= 3 else 1
-        rows = self._raw(pictures)
+    def fit_raw(self, rows: np.ndarray, *, channels: int) -> Self:
+        """`fit` from what `raw` returned for pictures of so many channels: for folds, which share the raw rows."""
+        self.channels_ = 3 if channels >= 3 else 1
         self.means_, self.scales_ = moments(rows)
-        return rows
+        return self
 
     def transform(self, X: Any) -> np.ndarray:
         """Rows (n, d) float32 of pictures of any size with the channels seen in training."""
         check_is_fitted(self)
-        pictures = _pictures(X)
-        if (3 if pictures.shape[1] >= 3 else 1) != self.channels_:
-            raise ValueError(f"expected pictures with {self.channels_} channels, received {pictures.shape[1]}")
-        rows = self._raw(pictures)
-        rows -= self.means_
-        rows /= self.scales_
-        return rows
+        if _channels(_pictures(X)) != self.channels_:
+            raise ValueError(f"expected pictures with {self.channels_} channels, received {_pictures(X).shape[1]}")
+        return self.standardise(self.raw(X))
 
-    def _raw(self, pictures: torch.Tensor) -> np.ndarray:
-        pictures = pictures[:, : self.channels_]
-        rows = np.empty((len(pictures), len(self._names())), dtype=np.float32)
+    def standardise(self, rows: np.ndarray) -> np.ndarray:
+        """Raw rows brought to mean zero and deviation one."""
+        return ((rows - self.means_) / self.scales_).astype(np.float32, copy=False)
+
+    def raw(self, X: Any) -> np.ndarray:
+        """Rows (n, d) float32 before standardising; needs no fit."""
+        pictures = _pictures(X)
+        channels = _channels(pictures)
+        pictures = pictures[:, :channels]
+        rows = np.empty((len(pictures), len(self._names(channels))), dtype=np.float32)
         chunk = max(1, CHUNK_PIXELS // max(1, pictures.shape[-2] * pictures.shape[-1]))
         for start in range(0, len(pictures), chunk):
             part = pictures[start : start + chunk]
@@ -103,8 +103,8 @@ class PictureFeatures(TransformerMixin, BaseEstimator):
             torch.cat(blocks, 1, out=torch.from_numpy(rows[start : start + chunk]))
         return rows
 
-    def _names(self) -> list[str]:
-        grey = self.channels_ == 1
+    def _names(self, channels: int) -> list[str]:
+        grey = channels == 1
         names = [f"{'grey' if grey else 'colour'}:{bin}" for bin in range(16 if grey else LEVELS**3)]
         for side in self.cells:
             places = [f"{row},{column}" for row in range(side) for column in range(side)]
@@ -112,14 +112,14 @@ class PictureFeatures(TransformerMixin, BaseEstimator):
         if self.binary_patterns:
             names += [f"texture:{pattern}" for pattern in range(59)]
         places = [f"{row},{column}" for row in range(self.thumbnail) for column in range(self.thumbnail)]
-        return names + [f"thumbnail:{channel}@{place}" for channel in range(self.channels_) for place in places]
+        return names + [f"thumbnail:{channel}@{place}" for channel in range(channels) for place in places]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name of every column: "edges4:2@0,3" is orientation 2 of the cell in row 0, column 3 of the 4 × 4
         grid.
         """
         check_is_fitted(self)
-        return np.array(self._names(), dtype=object)
+        return np.array(self._names(self.channels_), dtype=object)
 
     def check_state(self) -> None:
         """Raise ArtifactError unless the fitted attributes fit together."""
@@ -128,7 +128,11 @@ class PictureFeatures(TransformerMixin, BaseEstimator):
             raise damaged(self, "sides of grids between 1 and 256", repr(sides)[:80])
         if expect_count(self, "channels_") not in (1, 3):
             raise damaged(self, "1 or 3 channels_", repr(self.channels_))
-        check_moments(self, len(self._names()))
+        check_moments(self, len(self._names(self.channels_)))
+
+
+def _channels(pictures: torch.Tensor) -> int:
+    return 3 if pictures.shape[1] >= 3 else 1
 
 
 def _pictures(X: Any) -> torch.Tensor:

@@ -41,37 +41,39 @@ class LogMelStatistics(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn the mean and deviation of every feature, over the sounds that are there."""
-        self._raw_and_fit(X)
-        return self
+        return self.fit_raw(self.raw(X), mels=int(_spectrograms(X, None)[0].shape[1]))
 
     def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:
         """Learn and return the rows."""
-        return self._standardise(*self._raw_and_fit(X))
+        rows = self.raw(X)
+        self.fit_raw(rows, mels=int(_spectrograms(X, None)[0].shape[1]))
+        return self.standardise(rows)
+
+    def fit_raw(self, rows: np.ndarray, *, mels: int) -> Self:
+        """`fit` from what `raw` returned for sounds of so many bands: for folds, which share the raw rows."""
+        self.mels_ = mels
+        self.means_, self.scales_ = moments(rows[np.isfinite(rows).all(axis=1)])
+        return self
 
     def transform(self, X: Any) -> np.ndarray:
         """Rows (n, d) float32 of sounds with the bands seen in training."""
         check_is_fitted(self)
         values, lengths = _spectrograms(X, self.mels_)
-        return self._standardise(self._raw(values, lengths), lengths > 0)
+        return self.standardise(self._raw(values, lengths))
 
-    def _raw_and_fit(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        values, lengths = _spectrograms(X, None)
-        self.mels_ = int(values.shape[1])
-        rows = self._raw(values, lengths)
-        present = lengths > 0
-        self.means_, self.scales_ = moments(rows[present])
-        return rows, present
+    def raw(self, X: Any) -> np.ndarray:
+        """Rows (n, d) float32 before standardising, NaN for sounds without frames; needs no fit."""
+        return self._raw(*_spectrograms(X, None))
 
-    def _standardise(self, rows: np.ndarray, present: np.ndarray) -> np.ndarray:
-        rows -= self.means_
-        rows /= self.scales_
-        rows[~present] = 0
-        return rows
+    def standardise(self, rows: np.ndarray) -> np.ndarray:
+        """Raw rows brought to mean zero and deviation one; NaN becomes zero, the mean."""
+        return np.nan_to_num((rows - self.means_) / self.scales_).astype(np.float32, copy=False)
 
     def _raw(self, values: torch.Tensor, lengths: np.ndarray) -> np.ndarray:
         """Rows before standardising, in chunks of sounds of like length, each cut to its longest."""
-        rows = np.zeros((len(values), len(self._names())), dtype=np.float32)
-        basis = cosine_basis(self.mels_, min(self.cepstra, self.mels_))
+        mels = int(values.shape[1])
+        rows = np.full((len(values), len(self._names(mels))), np.nan, dtype=np.float32)
+        basis = cosine_basis(mels, min(self.cepstra, mels))
         order = np.argsort(lengths, kind="stable")
         order = order[lengths[order] > 0]
         chunk = max(1, CHUNK_VALUES // max(1, values.shape[1] * values.shape[2]))
@@ -82,9 +84,9 @@ class LogMelStatistics(TransformerMixin, BaseEstimator):
             rows[chosen] = _statistics(part, frames, basis, self.segments).numpy()
         return rows
 
-    def _names(self) -> list[str]:
-        count = min(self.cepstra, self.mels_)
-        names = [f"band{band}:{what}" for what in BANDS for band in range(self.mels_)]
+    def _names(self, mels: int) -> list[str]:
+        count = min(self.cepstra, mels)
+        names = [f"band{band}:{what}" for what in BANDS for band in range(mels)]
         names += [f"cepstrum{place}:{what}" for what in CEPSTRA for place in range(count)]
         names += [f"cepstrum{place}:part{part}" for part in range(self.segments) for place in range(count)]
         return [*names, "duration"]
@@ -92,7 +94,7 @@ class LogMelStatistics(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name of every column: "band3:percentile90", "cepstrum0:part2", "duration"."""
         check_is_fitted(self)
-        return np.array(self._names(), dtype=object)
+        return np.array(self._names(self.mels_), dtype=object)
 
     def check_state(self) -> None:
         """Raise ArtifactError unless the fitted attributes fit together."""
@@ -100,7 +102,7 @@ class LogMelStatistics(TransformerMixin, BaseEstimator):
             raise damaged(self, "at most 4096 mels_", str(self.mels_))
         if not 0 <= expect_count(self, "cepstra") <= 4096 or not 0 <= expect_count(self, "segments") <= 64:
             raise damaged(self, "at most 4096 cepstra and 64 segments", f"{self.cepstra}, {self.segments}")
-        check_moments(self, len(self._names()))
+        check_moments(self, len(self._names(self.mels_)))
 
 
 def _spectrograms(X: Any, mels: int | None) -> tuple[torch.Tensor, np.ndarray]:
