@@ -128,7 +128,7 @@ def test_rows_without_label_are_left_out_and_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("said", "message"), [
-    ("id,animal\n1,cat\n1,cat\n2,dog\n3,cat\n4,dog\n", "each 'id' once, found 1 repeated (2 rows, first '1'); keep one"),
+    ("id,animal\n1,cat\n1,cat\n2,dog\n3,cat\n4,dog\n", "each 'id' once, found 1 repeated (2 rows, first '1'); keep"),
     ("id,animal\n1,cat\n2,dog\n", "for each of 4 ids, 2 are missing (first '3'); predict every row"),
     ("id,animal\n1,cat\n2,dog\n3,cat\n4,dog\n5,dog\n", "found 1 more whose 'id' has no label (first '5'); remove"),
     ("id,animal\n1,cat\n,dog\n3,cat\n4,dog\n", "expected an id in each row of 'id', found 1 empty"),

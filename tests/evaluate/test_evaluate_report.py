@@ -210,7 +210,9 @@ def test_curves_survive_one_class_ties_and_gaps() -> None:
     for draw in (charts.roc, charts.precision_recall):
         assert draw(ones, flat, ["a", "b"], name="x").startswith("<svg")
     assert charts.learning_curves([{"epoch": 0, "loss": None}, {"epoch": 1, "loss": 0.5}], name="x").startswith("<svg")
-    assert charts.learning_curves([{"epoch": 0}], name="x").startswith("<svg")
+    assert charts.learning_curves([{"epoch": 0}], name="x") == "" and charts.measures_of([]) == []
+    history = [{"epoch": 0, "loss": 1.0, "development_loss": None, "development_accuracy": 0.5}]
+    assert charts.measures_of(history) == ["loss", "accuracy"]
 
 
 def test_thumbnails_show_or_name(folder: Path) -> None:

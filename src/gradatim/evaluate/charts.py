@@ -16,38 +16,46 @@ MOST_POINTS = 1500
 LINES = (Ink.accent, Ink.second, Ink.third, Ink.bad)
 
 
-def learning_curves(history: Sequence[Mapping[str, Any]], *, name: str, title: str = "Learning curves") -> str:
-    """Training and development loss over epochs, the lowest marked; other measures of both in a second panel.
+def learning_curves(
+    history: Sequence[Mapping[str, Any]], *, name: str, what: str = "loss", title: str = "Learning curves"
+) -> str:
+    """Training and development values over epochs; the lowest development loss is ringed.
 
     history: one mapping an epoch with `epoch`, `loss` or `train_loss`, `development_loss`, `development_accuracy` ….
+    what: the measure to draw, as in `development_<what>`; empty text when no epoch has it.
     """
-    losses = [key for key in ("loss", "train_loss", "development_loss") if _series(history, key) is not None]
-    others = [key for key in (history[0] if history else {}) if key.startswith(("train_", "development_"))]
-    others = [key for key in others if key not in losses and _series(history, key) is not None][:4]
+    keys = [key for key in (what, f"train_{what}", f"development_{what}") if _series(history, key) is not None]
+    if not keys:
+        return ""
     with drawing():
-        drawn = figure(5.0 if not others else 7.4, 2.9)
-        panels = drawn.subplots(1, 2 if others else 1, squeeze=False)[0]
+        drawn = figure(4.3, 2.9)
+        axes = drawn.subplots()
         epochs = np.array([row.get("epoch", number) for number, row in enumerate(history)], dtype=np.float64)
-        for axes, keys, label in zip(panels, (losses, others), ("loss", "score")):
-            for place, key in enumerate(keys):
-                values = _series(history, key)
-                assert values is not None
-                colour = Ink.accent if key.startswith("development") else Ink.second
-                colour = Ink.third if place > 1 else colour
-                style = {"marker": "o", "markersize": 3} if len(epochs) < 25 else {}
-                axes.plot(epochs, values, color=colour, label=_words(key), **style)
-            axes.set_xlabel("epoch")
-            axes.set_ylabel(label)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
-            axes.grid(axis="x", visible=False)
-            if keys:
-                axes.legend()
-        development = _series(history, "development_loss")
-        if development is not None and np.isfinite(development).any():
-            best = int(np.nanargmin(development))
-            panels[0].plot(epochs[best], development[best], "o", color=Ink.accent, markersize=7,
-                           markerfacecolor="none", markeredgewidth=1.6)
-        return to_svg(drawn, name=name, title=title)
+        for key in keys:
+            values, ours = _series(history, key), key.startswith("development")
+            assert values is not None
+            label = ("development " if ours else "training ") + short(what.replace("_", " "))
+            axes.plot(epochs, values, color=Ink.accent if ours else Ink.second, label=label,
+                      marker="o" if len(epochs) < 25 else "", markersize=3)
+            if ours and what == "loss":
+                best = int(np.nanargmin(values))
+                axes.plot(epochs[best], values[best], "o", color=Ink.accent, markersize=7.5, markerfacecolor="none",
+                          markeredgewidth=1.5)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        axes.grid(axis="x", visible=False)
+        axes.legend()
+        return to_svg(drawn, name=name, title=f"{title}: {short(what)}")
+
+
+def measures_of(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What `learning_curves` can draw of a history, the loss first."""
+    found = ["loss"] if any(_series(history, key) is not None for key in ("loss", "train_loss")) else []
+    for key in history[0] if history else ():
+        what = key.removeprefix("development_")
+        if what != key and what not in found and _series(history, key) is not None:
+            found.append(what)
+    return found
 
 
 def intervals(
@@ -56,7 +64,7 @@ def intervals(
 ) -> str:
     """A dot with its interval for each entry {name, value, low, high, chosen}, in the given order from the top."""
     with drawing():
-        drawn = figure(6.6, 0.75 + 0.3 * len(entries))
+        drawn = figure(5.4, 0.75 + 0.3 * len(entries))
         axes = drawn.subplots()
         scale = 100.0 if percent else 1.0
         for place, entry in enumerate(entries):
@@ -71,7 +79,7 @@ def intervals(
             axes.axvline(reference * scale, color=Ink.muted, linewidth=1, linestyle=(0, (3, 3)))
             axes.text(reference * scale, -0.75, short(reference_label, 40), ha="center", va="bottom", fontsize=7.5,
                       color=Ink.muted)
-        axes.set_yticks(range(len(entries)), [short(entry["name"], 34) for entry in entries])
+        axes.set_yticks(range(len(entries)), [short(entry["name"], 28) for entry in entries])
         for tick, entry in zip(axes.get_yticklabels(), entries):
             tick.set_color(Ink.ink if entry.get("chosen") else Ink.muted)
         axes.set_ylim(len(entries) - 0.4, -0.7)
@@ -314,10 +322,6 @@ def _series(history: Sequence[Mapping[str, Any]], key: str) -> np.ndarray | None
     if not any(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells):
         return None
     return np.array([cell if isinstance(cell, int | float) else np.nan for cell in cells], dtype=np.float64)
-
-
-def _words(key: str) -> str:
-    return short(key.replace("_", " "))
 
 
 def _legend(axes: Axes, place: Any) -> None:

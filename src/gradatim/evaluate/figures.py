@@ -31,7 +31,9 @@ def draw_figures(facts: Mapping[str, Any]) -> dict[str, Any]:
         drawn["ledger"] = _ledger(facts["ledger"])
     histories = {name: rows for name, rows in (facts.get("history") or {}).items() if len(rows) > 1}
     drawn["history"] = [
-        (name, Markup(charts.learning_curves(rows, name=f"history{place}", title=f"Learning curves of {name}")))
+        (name, [Markup(charts.learning_curves(rows, name=f"history{place}-{number}", what=what,
+                                              title=f"Learning curves of {name}"))
+                for number, what in enumerate(charts.measures_of(rows)[:2])])
         for place, (name, rows) in enumerate(list(histories.items())[:MOST_HISTORIES])
     ]
     return {name: Markup(svg) if isinstance(svg, str) else svg for name, svg in drawn.items()}

@@ -51,7 +51,7 @@ def view_cell(column: str, kind: str, cell: Any, folder: Path | None) -> View:
     try:
         return (_picture if kind == "image" else _sound)(column, cell, folder)
     except CellError as error:
-        return View(column, kind, text=_name(cell), note=plain(error))
+        return View(column, kind, text=_name(cell), note=plain(str(error).removeprefix(f"{_name(cell)}: ")))
     except (GradatimError, OSError, ValueError, RuntimeError, MemoryError, SyntaxError) as error:
         return View(column, kind, text=_name(cell), note=plain(f"cannot be shown: {error}"))
 
@@ -96,7 +96,7 @@ def _sound(column: str, cell: Any, folder: Path | None) -> View:
     if not len(wave) or not np.isfinite(wave).all():
         return View(column, "audio", _name(cell), note=note + ", no samples to draw")
     level = 20 * np.log10(max(float(np.sqrt((wave**2).mean())), 1e-10))
-    note += f", {level:.0f} dB" if level > -120 else ", silent"
+    note += f", −{-level:.0f} dB" if level > -120 else ", silent"
     window = int(min(max(64, 2 ** round(np.log2(hertz * 0.032))), 2048))
     wave = np.pad(wave, (0, max(0, 2 * window - len(wave))))
     _, _, spectrum = stft(wave, nperseg=window, noverlap=window // 2)
