@@ -45,7 +45,7 @@ def test_periodic_equals_its_formula():
     spread = embedding(torch.tensor([[0.5, -2.0]]))
     for feature, value in enumerate((0.5, -2.0)):
         for place in range(3):
-            angle = 2 * math.pi * float(embedding.frequency[feature, place]) * value
+            angle = 2 * math.pi * float(embedding.frequency[feature, place].detach()) * value
             assert float(spread[0, feature, place].detach()) == pytest.approx(math.sin(angle), abs=1e-5)
             assert float(spread[0, feature, 3 + place].detach()) == pytest.approx(math.cos(angle), abs=1e-5)
 
