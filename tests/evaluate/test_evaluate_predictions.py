@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from gradatim.errors import DataError
-from gradatim.evaluate.foreign import score_files
+from gradatim.evaluate.foreign import facts_of_files, score_files
 from gradatim.evaluate.predictions import Predictions
 from gradatim.evaluate.report import build_report
 
@@ -81,15 +81,18 @@ TRUTH = "id,animal\n1,cat\n2,dog\n3,cat\n4,dog\n"
 
 
 def test_matched_by_id_in_any_order(tmp_path: Path) -> None:
-    facts = score_files(*write(tmp_path, "id,animal\n4,dog\n3,dog\n2,dog\n1,cat\n", TRUTH))
+    facts = facts_of_files(*write(tmp_path, "id,animal\n4,dog\n3,dog\n2,dog\n1,cat\n", TRUTH))
     assert facts["id"] == "id" and facts["target"] == "animal"
     assert facts["score"]["value"] == 0.75
     assert "Matched by 'id': 4 rows." in facts["score"]["note"]
     assert "animal" in build_report(facts)
+    scores = score_files(tmp_path / "said.csv", tmp_path / "truth.csv")
+    assert scores["metrics"] == facts["scores"]["metrics"] and scores["score"] == facts["score"]
+    assert scores["notes"][0] == "Matched by 'id': 4 rows."
 
 
 def test_matched_by_order_is_said(tmp_path: Path) -> None:
-    facts = score_files(*write(tmp_path, "prediction\ncat\ndog\ndog\ndog\n", TRUTH), target="animal")
+    facts = facts_of_files(*write(tmp_path, "prediction\ncat\ndog\ndog\ndog\n", TRUTH), target="animal")
     assert facts["score"]["value"] == 0.75
     assert "Matched by order" in facts["score"]["note"]
 
@@ -100,30 +103,30 @@ def test_probability_columns_by_any_usual_name(tmp_path: Path, header: str) -> N
     first_is_cat = header.split(",")[0].endswith("cat")
     lines = [f"{i},{p if first_is_cat else 1 - p},{1 - p if first_is_cat else p}"
              for i, p in enumerate(rows["cat"], start=1)]
-    facts = score_files(*write(tmp_path, f"id,{header}\n" + "\n".join(lines) + "\n", TRUTH), metric="roc_auc")
+    facts = facts_of_files(*write(tmp_path, f"id,{header}\n" + "\n".join(lines) + "\n", TRUTH), metric="roc_auc")
     assert facts["scores"]["metrics"]["accuracy"]["value"] == 0.75
     assert facts["score"]["value"] == 1.0
     assert facts["calibration"]["rows"] == 4
 
 
 def test_single_column_of_probabilities_for_0_and_1(tmp_path: Path) -> None:
-    facts = score_files(*write(tmp_path, "id,target\n1,0.9\n2,0.2\n3,0.6\n", "id,target\n1,1\n2,0\n3,0\n"))
+    facts = facts_of_files(*write(tmp_path, "id,target\n1,0.9\n2,0.2\n3,0.6\n", "id,target\n1,1\n2,0\n3,0\n"))
     assert facts["scores"]["metrics"]["roc_auc"]["value"] == 1.0
     assert "taken for the probability of '1'" in facts["score"]["note"]
 
 
 def test_classes_that_passed_through_a_float_column(tmp_path: Path) -> None:
-    facts = score_files(*write(tmp_path, "id,target\n1,3.0\n2,0.0\n", "id,target\n1,3\n2,0\n"))
+    facts = facts_of_files(*write(tmp_path, "id,target\n1,3.0\n2,0.0\n", "id,target\n1,3\n2,0\n"))
     assert facts["score"]["value"] == 1.0
 
 
 def test_numbers_are_regression(tmp_path: Path) -> None:
-    facts = score_files(*write(tmp_path, "id,price\n1,2.5\n2,4\n", "id,price\n1,\"2,0\"\n2,4.5\n"))
+    facts = facts_of_files(*write(tmp_path, "id,price\n1,2.5\n2,4\n", "id,price\n1,\"2,0\"\n2,4.5\n"))
     assert facts["task"] == "regression" and facts["score"]["value"] == pytest.approx(0.5)
 
 
 def test_rows_without_label_are_left_out_and_counted(tmp_path: Path) -> None:
-    facts = score_files(*write(tmp_path, "id,animal\n1,cat\n2,dog\n3,cat\n", "id,animal\n1,cat\n2,\n3,cat\n"))
+    facts = facts_of_files(*write(tmp_path, "id,animal\n1,cat\n2,dog\n3,cat\n", "id,animal\n1,cat\n2,\n3,cat\n"))
     assert facts["rows"]["test"] == 2 and "1 rows without a label" in facts["score"]["note"]
 
 

@@ -29,7 +29,23 @@ def score_files(
     target: str | None = None,
     metric: str | None = None,
 ) -> dict[str, Any]:
-    """Score the predictions of any model.
+    """Score the predictions of any model: what `score_classification` or `score_regression` gives, and `score` (the
+    headline), `target`, `id`, `calibration` and the notes on how rows were matched. Arguments: see `facts_of_files`.
+    """
+    facts = facts_of_files(predictions_path, labels_path, id=id, target=target, metric=metric)
+    found = {**facts["scores"], "notes": [*facts["notes"], *facts["scores"]["notes"]]}
+    return found | {key: facts[key] for key in ("score", "target", "id", "calibration") if key in facts}
+
+
+def facts_of_files(
+    predictions_path: Path | str,
+    labels_path: Path | str,
+    *,
+    id: str | None = None,
+    target: str | None = None,
+    metric: str | None = None,
+) -> dict[str, Any]:
+    """What a report tells about the predictions of any model.
 
     predictions: a column `prediction`, or named as the target, or the only one left; beside it or instead of it a
     column of probabilities for each class (`probability:CLASS`, `prob_CLASS`, `p_CLASS` or just `CLASS`). id: the
