@@ -17,7 +17,7 @@ WORDS = {"same-inputs": "the same in all inputs", "same": "the same", "near": "n
 def find_inside(view: View, ties: Ties) -> list[Finding]:
     """Rows of one table that hold the same, and ties that were refused."""
     findings = []
-    for match in _telling(ties.matches):
+    for match in telling(ties.matches, len(view.table), one_input=len(view.schema.inputs) == 1):
         short = match.how == "same-short-text"
         findings.append(Finding(
             "same-short-text" if short else "duplicate-inside", "note",
@@ -48,24 +48,25 @@ def find_across_files(view: View, test: View) -> list[Finding]:
     matches, _ = find_matches(prints, size + held)
     content = {name for name, column in prints.items() if column.kind in ("image", "audio", "text")}
     findings = []
-    for match in _telling(matches):
+    for match in telling(matches, size + held, one_input=len(view.schema.inputs) == 1):
         crossing = [group for group in match.groups if group[0] < size <= group[-1]]
         rows = np.array(sorted({int(row) - size for group in crossing for row in group if row >= size}), np.int64)
         if not len(rows):
             continue
         share = len(rows) / held
-        severity = "error" if share > 0.01 else "warning"
+        severity = "error" if share > 0.01 and len(rows) > 2 else "warning"
         repeats = len({int(row) for group in match.groups for row in group if group[1] < size and row < size})
         if match.how == "same-short-text":
             severity = "note"
-        elif match.column is None and not content and share <= 2 * repeats / size + 0.02:
+        elif match.column is None and not content and (share <= 2 * repeats / size + 0.02 or len(rows) < 3):
             severity = "note"  # rows of few categories repeat by themselves, as often inside the training table
         findings.append(Finding(
-            "duplicate-across-files", severity,
+            "same-short-text" if match.how == "same-short-text" else "duplicate-across-files", severity,
             f"{len(rows):,} of {held:,} test rows ({share:.1%}) are {WORDS[match.how]}{_in(match)} as training rows, "
             f"such as test row {int(crossing[0][-1]) - size} and training row {int(crossing[0][0])}",
-            "the score on the test table praises memory, not what was learned",
-            "remove these rows from one of the tables before scoring", _columns(match), first_rows(rows),
+            "the score on the test table may praise memory, not what was learned",
+            "remove these rows from one of the tables before scoring, if they are one thing seen twice",
+            _columns(match), first_rows(rows),
             {"rows": len(rows), "share": share, "how": match.how, "where": "test table"},
         ))
     return findings + _groups_across(view, test)
@@ -77,7 +78,7 @@ def find_across_split(view: View, ties: Ties, split: Split) -> list[Finding]:
     for index, rows in enumerate(split.parts().values()):
         part[rows] = index
     findings = []
-    for match in _telling(ties.matches):
+    for match in telling(ties.matches, len(view.table), one_input=len(view.schema.inputs) == 1):
         if match.how == "same-short-text":
             continue
         crossing = [group for group in match.groups if len(set(part[group].tolist()) - {-1}) > 1]
@@ -113,15 +114,24 @@ def _groups_across(view: View, test: View) -> list[Finding]:
     return findings
 
 
-def _telling(matches: Sequence[Match]) -> list[Match]:
-    """Without the matches that repeat another one, as all inputs do when there is one input."""
-    seen: set[tuple[tuple[int, ...], ...]] = set()
+def telling(matches: Sequence[Match], rows: int, *, one_input: bool) -> list[Match]:
+    """Without the groups that repeat an earlier one, as each column does when all inputs are the same.
+
+    rows: length of the table; one_input: whether there is one input, which is then named rather than 'all inputs'.
+    """
+    earlier: list[np.ndarray] = []
     kept = []
-    for match in sorted(matches, key=lambda match: match.column is None):
-        key = tuple(tuple(group.tolist()) for group in match.groups)
-        if key not in seen:
-            seen.add(key)
-            kept.append(match)
+    for match in sorted(matches, key=lambda match: (match.column is None) == one_input):
+        groups = [
+            group for group in match.groups
+            if not any(codes[group[0]] >= 0 and (codes[group] == codes[group[0]]).all() for codes in earlier)
+        ]
+        codes = np.full(rows, -1)
+        for number, group in enumerate(match.groups):
+            codes[group] = number
+        earlier.append(codes)
+        if groups:
+            kept.append(Match(match.column, match.kind, match.how, tuple(groups)))
     return kept
 
 

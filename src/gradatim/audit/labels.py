@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from gradatim.audit.duplicates import telling
 from gradatim.audit.finding import Finding, first_rows, listed
 from gradatim.audit.view import View
 from gradatim.data.duplicates import Match
@@ -16,8 +17,7 @@ def find_conflicts(view: View, matches: Sequence[Match]) -> list[Finding]:
         return []
     name = view.schema.targets[0].name
     findings = []
-    seen: set[frozenset[int]] = set()
-    for match in matches:
+    for match in telling(matches, len(view.table), one_input=len(view.schema.inputs) == 1):
         if match.how == "same-short-text":
             continue
         rows, example = [], ""
@@ -26,16 +26,14 @@ def find_conflicts(view: View, matches: Sequence[Match]) -> list[Finding]:
             if len(labels) > 1 and not (view.numeric and match.how == "near"):
                 rows += group.tolist()
                 example = example or f"rows {listed(group.tolist())} are {listed(sorted(map(str, labels)))}"
-        if not rows or frozenset(rows) in seen:
+        if not rows:
             continue
-        seen.add(frozenset(rows))
         what = "all inputs" if match.column is None else f"'{match.column}'"
         near = "nearly the same" if match.how == "near" else "the same"
         findings.append(Finding(
-            # Of numbers and categories alone, equal inputs with another answer are noise rather than a mistake.
-            "label-conflict", "warning" if _has_content(view) and not view.numeric else "note",
+            "label-conflict", "warning" if _is_contradiction(view, match) else "note",
             f"{len(rows):,} rows hold {near} in {what} under different labels: {example}",
-            "no model can be right on all of them: the score has a ceiling, or some labels are wrong",
+            "what holds the same cannot tell them apart: the score has a ceiling, or some labels are wrong",
             "look at the rows; correct or remove the labels that are wrong",
             (*(() if match.column is None else (match.column,)), name), first_rows(rows),
             {"count": len(rows), "how": match.how},
@@ -117,5 +115,8 @@ def find_unseen(view: View, test: View) -> list[Finding]:
     )]
 
 
-def _has_content(view: View) -> bool:
+def _is_contradiction(view: View, match: Match) -> bool:
+    """Not where another input may tell the rows apart, nor where numbers and categories alone repeat by chance."""
+    if view.numeric or (match.column is not None and len(view.schema.inputs) > 1):
+        return False
     return any(column.kind in ("image", "audio", "text") for column in view.schema.inputs)

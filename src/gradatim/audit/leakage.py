@@ -19,6 +19,7 @@ ALMOST_ALL_VARIANCE = 0.995
 ONE_WORD = 0.9  # for one word a class
 MISSINGNESS = 0.9  # correlation of a missing cell with a class
 MISSINGNESS_OF_NUMBER = 0.6  # with a numeric target
+PURE, COMMON, FEWEST_PURE = 0.985, 0.8, 20  # share of one class where the cell is empty; at most overall; rows
 FEWEST_CELLS = 10  # missing and present ones, before missingness may speak
 REMEDY = "ask whether it is known when a prediction is wanted; if not, leave it out with --ignore {}"
 
@@ -60,12 +61,16 @@ def find_missingness(view: View) -> list[Finding]:
         if min(missing.sum(), (~missing).sum()) < FEWEST_CELLS:
             continue
         strength, meant = _association(view, missing.astype(np.float64))
-        if abs(strength) < (MISSINGNESS_OF_NUMBER if view.target.numeric else MISSINGNESS):
+        pure = _pure(view, missing)
+        if abs(strength) >= (MISSINGNESS_OF_NUMBER if view.target.numeric else MISSINGNESS):
+            evidence = f"whether '{column.name}' is empty ({missing.mean():.0%} of the rows) tells {meant} " \
+                       f"(correlation {strength:+.2f})"
+        elif pure is not None:
+            evidence = f"of the rows where '{column.name}' is {pure}"
+        else:
             continue
         findings.append(Finding(
-            "leak-missingness", "warning",
-            f"whether '{column.name}' is empty ({missing.mean():.0%} of the rows) tells {meant} "
-            f"(correlation {strength:+.2f}){view.sampled}",
+            "leak-missingness", "warning", evidence + view.sampled,
             "the cell may be filled in only after the answer is known; then the model is worthless on new rows",
             REMEDY.format(column.name), (column.name,), first_rows(view.sample[missing]),
             {"correlation": strength, "missing": float(missing.mean())},
@@ -118,6 +123,22 @@ def _gain(view: View, column: Column) -> tuple[Gain, list[str]] | None:
         return gain_of_codes(codes_of(view.table, column.name, view.sample), view.target, view.folds), []
     if column.kind == "text":
         return gain_of_words(texts_of(view.table, column.name, view.sample), view.target, view.folds)
+    return None
+
+
+def _pure(view: View, missing: np.ndarray) -> str | None:
+    """Where the empty cells, or the filled ones, nearly all belong to one class that is not nearly everywhere."""
+    assert view.target is not None
+    if view.target.numeric:
+        return None
+    for side, word in ((missing, "empty"), (~missing, "filled in")):
+        counts = np.bincount(view.target.codes[side], minlength=len(view.target.classes))
+        index = int(counts.argmax())
+        base = float((view.target.codes == index).mean())
+        purity = counts[index] / max(1, side.sum())
+        if side.sum() >= FEWEST_PURE and purity >= PURE and base <= COMMON:
+            name = view.target.classes[index]
+            return f"{word} ({side.sum():,}) {purity:.1%} have the target '{name}', of all rows {base:.1%}"
     return None
 
 

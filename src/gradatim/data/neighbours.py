@@ -18,7 +18,7 @@ Pairs = np.ndarray  # int64 (P, 2), rows, first < second
 
 DIRECTIONS = 12
 MAX_PROPOSALS = 3_000_000  # candidate pairs; above, the radius is halved until they fit
-PICTURE_RADIUS = 8.0  # root mean square grey levels of 255, the widest that a pair may differ
+PICTURE_RADIUS = 6.5  # root mean square grey levels of 255, the widest that a pair may differ
 LEAST_CONTRAST = 3.0  # grey levels; blank pictures are only ever equal, never near
 SOUND_RADIUS = 0.3  # distance between unit energy maps (√2 is the largest)
 SOUND_LIKENESS = 0.9  # cosine of two waveforms at their best alignment
@@ -32,9 +32,10 @@ def near_pictures(prints: Prints, rows: np.ndarray) -> tuple[Pairs, str | None]:
     """Pairs among `rows` whose thumbnails agree everywhere, and a note when the search had to be narrowed.
 
     With c the contrast (standard deviation) of the flatter of the two: the root mean square difference of the 32×32
-    grey thumbnails is at most 0.1 c (within 1.5–8 levels of 255), no 4×4 block differs by more than 0.12 c (4–10), so
-    that a small thing moved on the same background is another picture, and no cell of the 8×8 colour thumbnails by
-    more than 0.15 c (6–12). Re-encoded and rescaled copies pass; flips, crops and other pictures of a class do not.
+    grey thumbnails is at most 0.08 c (within 1.5–6.5 levels of 255), no 4×4 block differs by more than 0.08 c (4–7),
+    so that a small thing moved on the same background is another picture, and no cell of the 8×8 colour thumbnails by
+    more than 0.25 c (8–16: chroma is what encoders drop first). Re-encoded and rescaled copies pass; flips, crops and
+    other pictures of a class do not.
     """
     assert prints.grey is not None and prints.colour is not None
     grey = prints.grey[rows]
@@ -50,12 +51,12 @@ def near_pictures(prints: Prints, rows: np.ndarray) -> tuple[Pairs, str | None]:
         a, b = part[:, 0], part[:, 1]
         flatter = np.minimum(contrast[a], contrast[b])
         difference = grey[a].astype(np.float32) - grey[b].astype(np.float32)
-        same = np.sqrt((difference**2).mean(axis=(1, 2))) <= np.clip(0.1 * flatter, 1.5, 8)
+        same = np.sqrt((difference**2).mean(axis=(1, 2))) <= np.clip(0.08 * flatter, 1.5, PICTURE_RADIUS)
         part, difference, flatter = part[same], difference[same], flatter[same]
         block = np.abs(difference.reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4))).max(axis=(1, 2), initial=0)
         shade = prints.colour[rows[part]].astype(np.float32)
         shade = np.abs(shade[:, 0] - shade[:, 1]).max(axis=(1, 2, 3), initial=0)
-        same = (block <= np.clip(0.12 * flatter, 4, 10)) & (shade <= np.clip(0.15 * flatter, 6, 12))
+        same = (block <= np.clip(0.08 * flatter, 4, 7)) & (shade <= np.clip(0.25 * flatter, 8, 16))
         kept.append(part[same])
     return _ordered(rows[np.concatenate(kept)]), note
 
