@@ -267,7 +267,7 @@ def _finish(
 def _torch_version() -> str:
     import torch
 
-    return torch.__version__
+    return str(torch.__version__)
 
 
 def read_uses(folder: Path) -> list[dict[str, Any]]:

@@ -90,7 +90,7 @@ def weigh(candidates: Sequence[Candidate], labels: np.ndarray, task: Any) -> tup
         total = total + candidates[pick].answers[shared]
         counts[pick] += 1
         trail.append((float(trials[pick]), counts.copy()))
-    loss, chosen = min(trail, key=lambda entry: entry[0])
+    _loss, chosen = min(trail, key=lambda entry: entry[0])
     weights = chosen / chosen.sum()
     weights[weights < 0.08] = 0.0
     weights = weights / weights.sum()

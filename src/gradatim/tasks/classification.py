@@ -105,9 +105,11 @@ class Classification:
         """The convex head: logistic regression whose strength of regularisation is chosen inside."""
         return LogisticRegression(C="auto", class_weight="balanced" if self.balanced else None)
 
-    def trees(self, seed: int) -> Any:
-        """Gradient-boosted trees, the outside candidate on tables."""
-        return BoostedTreesClassifier(random_state=seed)
+    def trees(self, seed: int, categories: list[int]) -> Any:
+        """Gradient-boosted trees, the outside candidate on tables; `categories` are the columns of codes."""
+        return BoostedTreesClassifier(
+            random_state=seed, categorical_features=categories, class_weight="balanced" if self.balanced else None
+        )
 
     def estimator_answer(self, estimator: Any, features: Any) -> np.ndarray:
         """Probabilities of an estimator spread over all classes (it may not have seen some), (N, C)."""

@@ -5,7 +5,7 @@ number and category → standardised numbers with missing flags, one-hot. One bl
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,9 +33,21 @@ class Block:
     columns: tuple[str, ...]
     extractor: Any
     codecs: dict[str, Codec]
+    scale: float = 1.0
 
     def matrix(self, source: Source, rows: np.ndarray) -> Any:
-        """Features of the rows: sparse for text, else float32."""
+        """Features of the rows, times `scale`: sparse for text, else float32."""
+        return self._unscaled(source, rows) * np.float32(self.scale)
+
+    def balanced(self, source: Source, rows: np.ndarray) -> "Block":
+        """The block scaled so that its rows have mean square 1: one penalty then weighs all blocks alike, whether
+        they are two words or a thousand histogram bins.
+        """
+        matrix = self._unscaled(source, rows)
+        squares = matrix.multiply(matrix).sum() if scipy.sparse.issparse(matrix) else np.square(matrix).sum()
+        return replace(self, scale=float((max(len(rows), 1) / max(float(squares), 1e-12)) ** 0.5))
+
+    def _unscaled(self, source: Source, rows: np.ndarray) -> Any:
         name = self.columns[0]
         if self.kind == "text":
             cells = source.table.cells(name)
@@ -102,7 +114,7 @@ def fit_blocks(
             categories=[column.name for column in plain if column.kind == "category"],
         ).fit(table_frame(source, table_codecs, names, rows))
         blocks.append(Block("table", names, extractor, table_codecs))
-    return tuple(blocks)
+    return tuple(block.balanced(source, rows) for block in blocks)
 
 
 def table_frame(
@@ -170,7 +182,7 @@ class Head:
             tensors |= {f"block{number}/{name}": array for name, array in arrays.items()}
             codecs = {name: codec.to_json() for name, codec in block.codecs.items()}
             blocks.append({"kind": block.kind, "columns": list(block.columns), "extractor": extractor,
-                           "codecs": codecs})
+                           "codecs": codecs, "scale": block.scale})
         return {"member": "head", "estimator": state, "blocks": blocks}, tensors
 
     @classmethod
@@ -188,7 +200,8 @@ class Head:
                 raise ArtifactError(f"expected a block of text, image, audio or table, found {entry['kind']!r}")
             codecs = {name: codec_from_json(value) for name, value in entry["codecs"].items()}
             extractor = estimator_from_state(entry["extractor"], _under(f"block{number}/", shapes, read))
-            blocks.append(Block(entry["kind"], tuple(map(str, entry["columns"])), extractor, codecs))
+            columns = tuple(map(str, entry["columns"]))
+            blocks.append(Block(entry["kind"], columns, extractor, codecs, float(entry["scale"])))
         estimator = estimator_from_state(state["estimator"], _under("estimator/", shapes, read))
         return cls(tuple(blocks), estimator, task)
 

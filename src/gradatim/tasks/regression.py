@@ -83,9 +83,9 @@ class Regression:
         """The closed-form head: ridge regression, strength chosen by leave-one-out."""
         return Ridge(alpha="auto")
 
-    def trees(self, seed: int) -> Any:
-        """Gradient-boosted trees, the outside candidate on tables."""
-        return BoostedTreesRegressor(random_state=seed)
+    def trees(self, seed: int, categories: list[int]) -> Any:
+        """Gradient-boosted trees, the outside candidate on tables; `categories` are the columns of codes."""
+        return BoostedTreesRegressor(random_state=seed, categorical_features=categories)
 
     def estimator_answer(self, estimator: Any, features: Any) -> np.ndarray:
         """The estimator's numbers, (N,)."""

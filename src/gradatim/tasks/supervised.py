@@ -216,7 +216,7 @@ def baselines(line: Line) -> list[Candidate]:
     for title, columns in head_groups(line.columns):
         found.append(fitted_candidate(line, title, "head", columns))
     plain = [column for column in line.columns if column.kind in ("number", "category")]
-    if plain:
+    if len(plain) > 1 or any(column.kind == "number" for column in plain):
         found.append(fitted_candidate(line, "boosted trees on " + _names(plain), "trees", plain))
     return found
 

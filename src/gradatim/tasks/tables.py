@@ -36,7 +36,7 @@ class Trees:
         codecs = {c.name: codec_for(c).fit([source.table.cells(c.name)[r] for r in rows]) for c in plain}
         features = tree_matrix(source, codecs, rows)
         categories = [place for place, column in enumerate(plain) if column.kind == "category"]
-        estimator = task.trees(seed).fit(features, labels[rows], categorical_features=categories)
+        estimator = task.trees(seed, categories).fit(features, labels[rows])
         return cls(codecs, estimator, task)
 
     def answer_rows(self, source: Source, rows: np.ndarray) -> np.ndarray:

@@ -38,7 +38,7 @@ def ledger_of(
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
     """The entries of the ledger, see `gradatim.evaluate.ledger`; none when there are no test rows."""
-    columns = [name for name in outcome.scored.columns]
+    columns = list(outcome.scored.columns)
     if how == "none" or not columns or len(outcome.test_rows) == 0:
         return []
     if len(columns) > MOST_COLUMNS:
