@@ -81,7 +81,8 @@ def audit(
         print_json({"source": table.source, "rows": len(table), "test": None if other is None else other.source,
                     "findings": [finding.to_json() for finding in findings]})
     else:
-        _show(findings, f"{table.source}: {len(table):,} rows, {len(found.inputs)} input{'s' * (len(found.inputs) != 1)}")
+        count = len(found.inputs)
+        _show(findings, f"{table.source}: {len(table):,} rows, {count} input{'' if count == 1 else 's'}")
     if strict and any(finding.severity != "note" for finding in findings):
         raise SystemExit(1)
 
