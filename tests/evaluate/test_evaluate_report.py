@@ -217,7 +217,7 @@ def test_curves_survive_one_class_ties_and_gaps() -> None:
 
 def test_thumbnails_show_or_name(folder: Path) -> None:
     picture = view_cell("p", "image", "one.png", folder)
-    assert picture.image.startswith("data:image/") and picture.note == "60 × 40"
+    assert picture.image.startswith("data:image/") and picture.note == "60\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}40"
     sound = view_cell("s", "audio", "one.wav", folder)
     assert sound.image.startswith("data:image/") and "1.00 s, 8,000 Hz, 1 channel" in sound.note
     array = view_cell("p", "image", np.zeros((8, 8), dtype=np.uint8), None)

@@ -14,6 +14,7 @@ from gradatim.evaluate.report import (
     format_number,
     format_score,
     format_seconds,
+    full_sentence,
     gather_warnings,
     group_problems,
     sentences_of,
@@ -65,7 +66,7 @@ def _scores(facts: Mapping[str, Any]) -> list[str]:
                         f"{format_number(scores['mean']['rmse'])}.")
     if facts.get("calibration"):
         compared.append(str(facts["calibration"].get("sentence", "")))
-    note = _text((facts.get("score") or {}).get("note", ""), 400)
+    note = _text(full_sentence((facts.get("score") or {}).get("note", "")), 400)
     return [f"## Scores on {format_number(scores.get('rows'))} test rows", "\n".join(lines), note,
             " ".join([*map(str, compared), *map(str, scores.get("notes") or [])])]
 
@@ -74,10 +75,11 @@ def _choice(facts: Mapping[str, Any]) -> list[str]:
     answer, blocks = facts.get("answer") or {}, []
     if answer:
         blocks = ["## How it was chosen", f"**{_text(answer.get('name', ''), 200)}**. "
-                  + " ".join(_text(s, 600) for s in sentences_of(answer.get("why")))]
-        told = [*sentences_of(answer.get("verdict")), *sentences_of(facts.get("candidates_note")),
-                *sentences_of(answer.get("notes"))]
-        blocks.append("\n".join(f"- {_text(s, 600)}" for s in told))
+                  + " ".join(_text(full_sentence(s), 600) for s in sentences_of(answer.get("why")))]
+        told = [*sentences_of(facts.get("candidates_note"))]
+        told += [s for s in [*sentences_of(answer.get("verdict")), *sentences_of(answer.get("notes"))]
+                 if s not in " ".join(told)]
+        blocks.append("\n".join(f"- {_text(full_sentence(s), 600)}" for s in told))
     candidates = facts.get("candidates") or []
     if candidates:
         lines = ["| Candidate | Score | 95% interval | Weight | Time |", "|---|---:|---:|---:|---:|"]
@@ -107,7 +109,7 @@ def _data(facts: Mapping[str, Any]) -> list[str]:
         blocks.append("\n".join(lines))
     notes = sentences_of(facts.get("split_notes"))
     if notes:
-        blocks.append("Split:\n\n" + "\n".join(f"- {_text(note, 400)}" for note in notes))
+        blocks.append("Split:\n\n" + "\n".join(f"- {_text(full_sentence(note), 400)}" for note in notes))
     return ["## Data", *blocks] if blocks else []
 
 

@@ -18,6 +18,9 @@ from gradatim.evaluate.metrics import METRICS, measure, metric_named
 from gradatim.evaluate.score import paired_difference
 from gradatim.randomness import generator
 
+# An interval this narrow around 0 (in shares, or of the score) says 'nothing'; a wider one says 'not known'.
+NARROW = 0.04
+
 Predict = Callable[[frozenset[str], Mapping[str, np.ndarray]], np.ndarray]
 
 
@@ -121,11 +124,13 @@ def _sentence(entry: Mapping[str, Any], name: str) -> str:
     gains = sorted((good * difference["low"], good * difference["high"]))
     if gains[0] > 0:
         return text + ". It does harm here."
-    if gains[1] >= 0:
-        return text + ". No gain from it can be shown on these rows."
-    return text + "."
+    if gains[1] < 0:
+        return text + "."
+    if gains[1] - gains[0] <= NARROW * (1.0 if metric.percent else abs(entry["value"])):
+        return text + ". It adds nothing that can be measured."
+    return text + ". Too few rows to be sure that it helps."
 
 
 def _signed(value: float, form: str) -> str:
     text = format(abs(value), form)
-    return ("+" if value > 0 else "−" if value < 0 else "±") + text if float(text) else "±0" + text[1:]
+    return text if not float(text) else ("+" if value > 0 else "−") + text

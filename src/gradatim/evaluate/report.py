@@ -184,6 +184,7 @@ def _environment() -> jinja2.Environment:
     environment.filters.update(
         number=format_number, score=format_score, interval=format_interval, plain=plain, seconds=format_seconds,
         share=lambda value: format_score(value, percent=True), sentences=sentences_of, words=_words, flat=flat_pairs,
+        full=full_sentence,
     )
     return environment
 
@@ -239,6 +240,16 @@ def format_seconds(value: Any) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+
+
+def full_sentence(text: Any) -> str:
+    """Text with a capital at its start and a stop at its end.
+
+    >>> full_sentence("the better is kept")
+    'The better is kept.'
+    """
+    line = plain(text, 700)
+    return line if not line else line[0].upper() + line[1:] + ("" if line[-1] in ".!?…:" else ".")
 
 
 def flat_pairs(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

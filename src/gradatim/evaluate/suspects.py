@@ -14,13 +14,13 @@ from gradatim.errors import DataError
 
 def likely_mislabelled(
     labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[Any], *, rows: np.ndarray | None = None,
-    most: int = 20,
+    most: int = 20, least_margin: float = 0.4,
 ) -> list[dict[str, Any]]:
     """The likeliest wrong labels, worst first.
 
     labels int (N,), out-of-fold probabilities (N, C), rows: row numbers in the table (default 0…N−1). Gives
     [{row, label, suggested, probability_label, probability_suggested, margin}]; margin = the label's probability
-    minus the suggested one's.
+    minus the suggested one's, at most −least_margin.
 
     >>> said = np.array([[.9, .1]] * 5 + [[.1, .9]] * 6)
     >>> found = likely_mislabelled(np.array([0] * 6 + [1] * 5), said, ["no", "yes"])
@@ -42,7 +42,8 @@ def likely_mislabelled(
     suggested = confident.argmax(axis=1)
     suspect = (confident.max(axis=1) > 0) & (suggested != labels)
     other = probabilities[np.arange(len(labels)), suggested]
-    suspect &= other > own
+    # A weak model disagrees with many labels a little; only a clear disagreement is worth a person's look.
+    suspect &= other - own >= least_margin
     order = np.flatnonzero(suspect)[np.argsort((own - other)[suspect], kind="stable")][:most]
     return [
         {"row": int(numbers[i]), "label": str(classes[labels[i]]), "suggested": str(classes[suggested[i]]),

@@ -86,7 +86,8 @@ def _picture(column: str, cell: Any, folder: Path | None) -> View:
     image = open_picture(cell, folder, max_bytes=MOST_BYTES, max_pixels=MOST_PIXELS)
     width, height = image.size
     image = upright(image, white=65535 if image.mode.startswith("I;16") else 255, draft=(2 * SIDE, 2 * SIDE))
-    return View(column, "image", _name(cell), picture_uri(image), f"{width} × {height}", small=max(image.size) <= 96)
+    size = f"{width}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{height}"
+    return View(column, "image", _name(cell), picture_uri(image), size, small=max(image.size) <= 96)
 
 
 def _sound(column: str, cell: Any, folder: Path | None) -> View:
