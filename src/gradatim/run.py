@@ -20,13 +20,13 @@ from gradatim.data.schema import Schema
 from gradatim.data.split import Split, make_split
 from gradatim.data.table import Table
 from gradatim.device import choose, pull_levers
-from gradatim.errors import DataError, GradatimError, SchemaError
+from gradatim.errors import DataError, GradatimError
 from gradatim.evaluate.predictions import Predictions
 from gradatim.evaluate.thresholds import choose_threshold
 from gradatim.files import read_json, write_atomic, write_json
-from gradatim.models.address import full_address
 from gradatim.problems import Problems
-from gradatim.tasks import TASK_OF_KIND, TASKS, Task
+from gradatim.request import Request, check_columns, pick_task, read_encoders
+from gradatim.tasks import TASKS, Task
 from gradatim.tasks.facts import assemble_facts, check_metric, fingerprint, score_rows
 from gradatim.tasks.memo import Clock, Memo
 from gradatim.tasks.source import Source
@@ -35,46 +35,6 @@ from gradatim.tasks.worth import ledger_of
 
 Say = Callable[[str], None]
 REPORT_SHARE = 0.12  # of the minutes is kept for score, ledger and report
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the user asked for; stored as request.json, so that a run can be resumed and repeated."""
-
-    source: str = ""
-    target: str | None = None
-    task: str | None = None
-    id: str | None = None
-    group: str | None = None
-    time: str | None = None
-    ignore: tuple[str, ...] = ()
-    kinds: Mapping[str, str] = field(default_factory=dict)
-    schema: dict[str, Any] | None = None
-    encoders: Mapping[str, str] = field(default_factory=dict)
-    fusion: str = "concatenation"
-    metric: str | None = None
-    test: str | None = None
-    minutes: float = 10.0
-    epochs: int | None = None
-    seed: int = 0
-    ledger: str = "masked"
-    optimizer: str | None = None
-    learning_rate: float | None = None
-    label_smoothing: float | None = None
-    mixup: float = 0.0
-    flip: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.minutes > 0:
-            raise GradatimError(f"--minutes: expected more than 0, received {self.minutes}")
-        if self.epochs is not None and self.epochs < 1:
-            raise GradatimError(f"--epochs: expected at least 1, received {self.epochs}")
-        for name, value, allowed in (
-            ("ledger", self.ledger, ("masked", "refit", "none")),
-            ("fusion", self.fusion, ("concatenation", "attention")),
-        ):
-            if value not in allowed:
-                raise GradatimError(f"--{name}: expected one of {', '.join(allowed)}; received '{value}'")
 
 
 def fit(
@@ -132,38 +92,13 @@ def resume(folder: Path | str, *, say: Say | None = None) -> "Run":
     try:
         request = Request(**{**stored, "ignore": tuple(stored["ignore"])})
     except (TypeError, KeyError) as error:
-        raise GradatimError(f"{folder / 'request.json'}: expected the request of a run, found a damaged one ({error})") from None
+        path = folder / "request.json"
+        raise GradatimError(f"{path}: expected the request of a run, found a damaged one ({error})") from None
     return _fit(request.source, request.test, request, folder, say or (lambda line: None))
 
 
 def _schema_of(schema: Schema | Path | str | None) -> Schema | None:
     return Schema.load(schema) if isinstance(schema, str | Path) else schema
-
-
-def check_columns(schema: Schema, table: Table) -> None:
-    """Refuse a schema whose columns are not all in the table."""
-    missing = [column.name for column in schema.columns if column.name not in table.frame.columns]
-    if missing:
-        raise SchemaError(
-            f"{table.source}: the schema names columns that the table lacks: {', '.join(missing)}; "
-            "write a new one with `gradatim schema`"
-        )
-
-
-def pick_task(schema: Schema) -> str:
-    """The task: the user's word, else by the kind of the target."""
-    targets = schema.targets
-    if len(targets) != 1:
-        raise SchemaError(f"expected one target column, received {len(targets)}; name it with --target")
-    if not schema.inputs:
-        raise SchemaError("expected at least one input column, found none; see `gradatim schema`, then --kind C=K")
-    name = schema.task or TASK_OF_KIND.get(targets[0].kind)
-    if name not in TASKS:
-        raise SchemaError(
-            f"target '{targets[0].name}' of kind {targets[0].kind}: expected a task among {', '.join(TASKS)}, "
-            f"received {name!r}"
-        )
-    return name
 
 
 def _fit(source: Any, test: Any, request: Request, folder: Path | None, say: Say) -> "Run":
@@ -222,25 +157,10 @@ def _task(table: Table, schema: Schema, request: Request) -> Task:
     return TASKS[name].fit(column, table.cells(column.name), metric=request.metric)
 
 
-def read_encoders(encoders: Mapping[str, str], schema: Schema) -> dict[str, dict[str, Any]]:
-    """`X=ADDRESS[:WEIGHTS]` by column or kind → address in full, JSON arguments, path of the weights."""
-    found = {}
-    names = {column.name for column in schema.inputs} | {column.kind for column in schema.inputs}
-    for name, text in encoders.items():
-        if name not in names:
-            raise GradatimError(f"--encoder {name}=…: expected an input column or kind among {', '.join(sorted(names))}")
-        address, _, weights = text.partition(":")
-        entry: dict[str, Any] = {"address": full_address(address), "arguments": {}}
-        if weights:
-            if not Path(weights).is_file():
-                raise GradatimError(f"--encoder {name}={text}: expected a file of weights, found none at {weights}")
-            entry |= {"weights": str(Path(weights).resolve()), "frozen": True}
-        found[name] = entry
-    return found
-
-
 def _finish(
-    ledger: Sequence[Mapping[str, Any]], request: Request, table: Table, schema: Schema, split: Split, findings: Sequence[Any], problems: Problems,
+    ledger: Sequence[Mapping[str, Any]],
+    request: Request,
+    table: Table, schema: Schema, split: Split, findings: Sequence[Any], problems: Problems,
     outcome: Outcome, test_table: Table | None, folder: Path | None, clock: Clock, say: Say,
 ) -> "Run":
     provenance = {

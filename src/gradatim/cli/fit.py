@@ -145,7 +145,8 @@ def show_run(run: Any) -> None:
     show_table(f"Candidates: {metric} on rows held out from their fit",
                ("candidate", metric, "95 % interval", "seconds", "weight", "note"), rows)
     if facts.get("ledger"):
-        show_table("Modality ledger: what each input is worth", ("inputs", metric, "against all inputs", "ms a row", "faster"),
+        header = ("inputs", metric, "against all inputs", "ms a row", "faster")
+        show_table("Modality ledger: what each input is worth", header,
                    [ledger_row(entry) for entry in facts["ledger"]])
     score = facts["score"]
     print(f"{metric} {number(score['value'])} [{number(score['low'])}, {number(score['high'])}] on {score['rows']} "

@@ -157,9 +157,12 @@ def fit_supervised(
     training_answers = scored.answer(_rows_source(source, seen))
     kept = assemble(line, used, temperature, final=True) if final else scored
     return Outcome(
-        task, scored, kept, candidates, compared[shared], labels[shared], blended[shared], test_rows,
-        line.labels[test_rows], test_answers, line.labels, labels, training_answers, line.labels[seen], why, verdict, line.notes, trainer.histories,
-        trainer.plan_json, trainer.forecast, line.codecs, line.fitted_rows(),
+        task=task, scored=scored, final=kept, candidates=candidates, choice_rows=compared[shared],
+        choice_labels=labels[shared], choice_answers=blended[shared], test_rows=test_rows,
+        test_labels=line.labels[test_rows], test_answers=test_answers, labels=line.labels, compared_labels=labels,
+        training_answers=training_answers, training_labels=line.labels[seen], why=why, verdict=verdict,
+        notes=line.notes, histories=trainer.histories, plan=trainer.plan_json, forecast=trainer.forecast,
+        choice_codecs=line.codecs, fitted_rows=line.fitted_rows(),
     )
 
 

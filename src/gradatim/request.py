@@ -1,0 +1,96 @@
+"""What the user asked of `fit`, and the checks that need no data: stored as request.json in the run's folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gradatim.data.schema import Schema
+from gradatim.data.table import Table
+from gradatim.errors import GradatimError, SchemaError
+from gradatim.models.address import full_address
+from gradatim.tasks import TASK_OF_KIND, TASKS
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for; stored as request.json, so that a run can be resumed and repeated."""
+
+    source: str = ""
+    target: str | None = None
+    task: str | None = None
+    id: str | None = None
+    group: str | None = None
+    time: str | None = None
+    ignore: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    schema: dict[str, Any] | None = None
+    encoders: Mapping[str, str] = field(default_factory=dict)
+    fusion: str = "concatenation"
+    metric: str | None = None
+    test: str | None = None
+    minutes: float = 10.0
+    epochs: int | None = None
+    seed: int = 0
+    ledger: str = "masked"
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    label_smoothing: float | None = None
+    mixup: float = 0.0
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.minutes > 0:
+            raise GradatimError(f"--minutes: expected more than 0, received {self.minutes}")
+        if self.epochs is not None and self.epochs < 1:
+            raise GradatimError(f"--epochs: expected at least 1, received {self.epochs}")
+        for name, value, allowed in (
+            ("ledger", self.ledger, ("masked", "refit", "none")),
+            ("fusion", self.fusion, ("concatenation", "attention")),
+        ):
+            if value not in allowed:
+                raise GradatimError(f"--{name}: expected one of {', '.join(allowed)}; received '{value}'")
+
+
+def check_columns(schema: Schema, table: Table) -> None:
+    """Refuse a schema whose columns are not all in the table."""
+    missing = [column.name for column in schema.columns if column.name not in table.frame.columns]
+    if missing:
+        raise SchemaError(
+            f"{table.source}: the schema names columns that the table lacks: {', '.join(missing)}; "
+            "write a new one with `gradatim schema`"
+        )
+
+
+def pick_task(schema: Schema) -> str:
+    """The task: the user's word, else by the kind of the target."""
+    targets = schema.targets
+    if len(targets) != 1:
+        raise SchemaError(f"expected one target column, received {len(targets)}; name it with --target")
+    if not schema.inputs:
+        raise SchemaError("expected at least one input column, found none; see `gradatim schema`, then --kind C=K")
+    name = schema.task or TASK_OF_KIND.get(targets[0].kind)
+    if name not in TASKS:
+        raise SchemaError(
+            f"target '{targets[0].name}' of kind {targets[0].kind}: expected a task among {', '.join(TASKS)}, "
+            f"received {name!r}"
+        )
+    return name
+
+
+def read_encoders(encoders: Mapping[str, str], schema: Schema) -> dict[str, dict[str, Any]]:
+    """`X=ADDRESS[:WEIGHTS]` by column or kind → address in full, JSON arguments, path of the weights."""
+    found = {}
+    names = {column.name for column in schema.inputs} | {column.kind for column in schema.inputs}
+    for name, text in encoders.items():
+        if name not in names:
+            known = ", ".join(sorted(names))
+            raise GradatimError(f"--encoder {name}=…: expected an input column or kind among {known}")
+        address, _, weights = text.partition(":")
+        entry: dict[str, Any] = {"address": full_address(address), "arguments": {}}
+        if weights:
+            if not Path(weights).is_file():
+                raise GradatimError(f"--encoder {name}={text}: expected a file of weights, found none at {weights}")
+            entry |= {"weights": str(Path(weights).resolve()), "frozen": True}
+        found[name] = entry
+    return found
