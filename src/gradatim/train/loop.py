@@ -286,8 +286,9 @@ def _seeder(plan: Plan, epoch: int) -> Callable[[int], None]:
 
 def _remaining(batches: Iterable[Any], done: int, planned: int) -> Iterable[Any]:
     """The batches of an epoch from number `done` on, at most to the planned count."""
-    if done and isinstance(batches, Sequence):
-        return (batches[index] for index in range(done, min(planned, len(batches))))
+    if done and hasattr(batches, "__getitem__") and hasattr(batches, "__len__"):
+        sequence: Any = batches
+        return (sequence[index] for index in range(done, min(planned, len(sequence))))
     return islice(batches, done, planned)
 
 
