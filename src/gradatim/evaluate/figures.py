@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from gradatim.evaluate import charts
 from gradatim.evaluate.metrics import METRICS
@@ -15,7 +14,7 @@ FEWEST_ROWS_FOR_CURVES = 10
 
 
 def draw_figures(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Chart name → SVG that the template may insert as it stands (charts escape their own text)."""
+    """Chart name → SVG, which the template inserts as it stands: charts escape their own text."""
     drawn: dict[str, Any] = {}
     scores = facts.get("scores") or {}
     if scores.get("confusion"):
@@ -31,12 +30,12 @@ def draw_figures(facts: Mapping[str, Any]) -> dict[str, Any]:
         drawn["ledger"] = _ledger(facts["ledger"])
     histories = {name: rows for name, rows in (facts.get("history") or {}).items() if len(rows) > 1}
     drawn["history"] = [
-        (name, [Markup(charts.learning_curves(rows, name=f"history{place}-{number}", what=what,
-                                              title=f"Learning curves of {name}"))
+        (name, [charts.learning_curves(rows, name=f"history{place}-{number}", what=what,
+                                       title=f"Learning curves of {name}")
                 for number, what in enumerate(charts.measures_of(rows)[:2])])
         for place, (name, rows) in enumerate(list(histories.items())[:MOST_HISTORIES])
     ]
-    return {name: Markup(svg) if isinstance(svg, str) else svg for name, svg in drawn.items()}
+    return drawn
 
 
 def _from_predictions(facts: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, str]:
