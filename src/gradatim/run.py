@@ -172,7 +172,7 @@ def _finish(
     artifact = Artifact(schema, outcome.task, outcome.final, provenance, split.to_json(),
                         {"request": asdict(request), "plan": outcome.plan})
     facts = assemble_facts(
-        artifact, outcome, table, split, findings, problems, ledger, clock, [] if folder is None else read_uses(folder)
+        schema, artifact.provenance, artifact.recipe, outcome, table, split, findings, problems, ledger, clock, [] if folder is None else read_uses(folder)
     )
     run = Run(artifact, facts, folder)
     if folder is not None:
@@ -313,7 +313,7 @@ class Run:
 
         if outcome is not None:
             write_history(folder, outcome)
-            write_predictions(folder, outcome, self.artifact)
+            write_predictions(folder, outcome)
         self.artifact.schema.save(folder / "schema.json")
         self._write_report(folder, table)
         save_artifact(folder, self.artifact)

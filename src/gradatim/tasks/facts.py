@@ -4,7 +4,7 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -25,9 +25,6 @@ from gradatim.tasks import Task
 from gradatim.tasks.choose import Candidate
 from gradatim.tasks.memo import Clock
 from gradatim.tasks.supervised import Outcome
-
-if TYPE_CHECKING:
-    from gradatim.artifact import Artifact
 
 WORST_ROWS = 12
 SUSPECTS = 20
@@ -152,7 +149,9 @@ def suspects(outcome: Outcome, table: Table, schema: Schema) -> list[dict[str, A
 
 
 def assemble_facts(
-    artifact: "Artifact",
+    schema: Schema,
+    provenance: Mapping[str, Any],
+    recipe: Mapping[str, Any],
     outcome: Outcome,
     table: Table,
     split: Split,
@@ -163,13 +162,13 @@ def assemble_facts(
     uses: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Everything the report tells; the keys are documented in `gradatim.evaluate.report`."""
-    task, schema = outcome.task, artifact.schema
+    task = outcome.task
     candidates = candidate_facts(outcome.candidates, outcome.compared_labels, task)
     chosen = [entry for entry in candidates if entry["chosen"]]
     facts: dict[str, Any] = {
         "title": f"{task.target} from {', '.join(c.name for c in schema.inputs[:4])}",
         "source": table.source,
-        "created": artifact.provenance["created"],
+        "created": provenance["created"],
         "task": task.name,
         "target": task.target,
         "classes": [str(name) for name in task.classes],
@@ -193,8 +192,8 @@ def assemble_facts(
         "worst": worst_rows(outcome, table, schema),
         "problems": problems.to_json()[:PROBLEMS],
         "problem_counts": problems.counts(),
-        "recipe": artifact.recipe,
-        "provenance": artifact.provenance,
+        "recipe": dict(recipe),
+        "provenance": dict(provenance),
         "uses": list(uses),
         "seconds": {**{name: round(value, 2) for name, value in clock.parts.items()},
                     "total": round(clock.elapsed(), 2)},
@@ -244,7 +243,7 @@ def write_history(folder: Path, outcome: Outcome) -> None:
         write_atomic(folder / "history.csv", pl.DataFrame(rows, infer_schema_length=None).write_csv())
 
 
-def write_predictions(folder: Path, outcome: Outcome, artifact: "Artifact") -> None:
+def write_predictions(folder: Path, outcome: Outcome) -> None:
     """predictions/development.csv and test.csv: answers of rows that their models had not seen."""
     task = outcome.task
     for name, rows, answers in (

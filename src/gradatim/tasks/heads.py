@@ -20,9 +20,11 @@ from gradatim.estimators.features.sound import LogMelStatistics
 from gradatim.estimators.features.table import TableFeatures
 from gradatim.estimators.features.text import TfidfFeatures
 from gradatim.estimators.state import estimator_from_state, estimator_to_state
+from gradatim.tasks.frozen import FrozenFeatures
 from gradatim.tasks.source import Source
 
 MEDIA = ("image", "audio")
+DENSE_ROWS, DENSE_CELLS = 2500, 100_000_000  # up to here a mixed matrix is made dense
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,9 @@ class Block:
         if self.kind == "text":
             cells = source.table.cells(name)
             return self.extractor.transform([_text(cells[row]) for row in rows])
-        if self.kind in MEDIA:
-            raw = source.raw_features(name, self.codecs[name], self.extractor)[rows]
+        if self.kind != "table":
+            key = f"{name}\x00frozen" if self.kind == "frozen" else name
+            raw = source.raw_features(key, self.codecs[name], self.extractor, name)[rows]
             return np.nan_to_num(self.extractor.standardise(raw))
         return self.extractor.transform(table_frame(source, self.codecs, self.columns, rows))
 
@@ -85,9 +88,16 @@ def table_cells(source: Source, codecs: Mapping[str, Codec], columns: Sequence[s
 
 
 def fit_blocks(
-    source: Source, columns: Sequence[Column], codecs: Mapping[str, Codec], rows: np.ndarray
+    source: Source,
+    columns: Sequence[Column],
+    codecs: Mapping[str, Codec],
+    rows: np.ndarray,
+    frozen: Mapping[str, FrozenFeatures],
 ) -> tuple[Block, ...]:
-    """Fit the features of each column on the training rows; `codecs` hold those of pictures and sounds."""
+    """Fit the features of each column on the training rows; `codecs` hold those of pictures and sounds.
+
+    frozen: columns that are read by a pretrained network in place of histograms or statistics.
+    """
     blocks = []
     for column in columns:
         if column.kind == "text":
@@ -96,8 +106,13 @@ def fit_blocks(
             blocks.append(Block("text", (column.name,), words, {}))
         elif column.kind in MEDIA:
             codec = codecs[column.name]
+            if column.name in frozen:
+                raw = source.raw_features(f"{column.name}\x00frozen", codec, frozen[column.name], column.name)[rows]
+                network = frozen[column.name].fit_raw(raw[np.isfinite(raw).all(axis=1)])
+                blocks.append(Block("frozen", (column.name,), network, {column.name: codec}))
+                continue
             extractor = PictureFeatures() if column.kind == "image" else LogMelStatistics()
-            raw = source.raw_features(column.name, codec, extractor)[rows]
+            raw = source.raw_features(column.name, codec, extractor, column.name)[rows]
             seen = raw[np.isfinite(raw).all(axis=1)]
             described = codec.describe()
             if isinstance(extractor, PictureFeatures):
@@ -129,10 +144,17 @@ def table_frame(
 
 
 def join(parts: Sequence[Any]) -> Any:
-    """Blocks side by side: a CSR matrix when one of them is sparse, else float32."""
-    if any(scipy.sparse.issparse(part) for part in parts):
+    """Blocks side by side, float32: dense, or CSR when texts are among them.
+
+    A few rows with texts *and* dense blocks are made dense as well: the estimator then turns to as many coordinates as
+    there are rows, which is exact and several times faster than a sparse matrix with dense parts.
+    """
+    sparse = [scipy.sparse.issparse(part) for part in parts]
+    rows, width = parts[0].shape[0], sum(part.shape[1] for part in parts)
+    if any(sparse) and (all(sparse) or rows > DENSE_ROWS or rows * width > DENSE_CELLS):
         return scipy.sparse.hstack([scipy.sparse.csr_matrix(part) for part in parts], format="csr", dtype=np.float32)
-    return np.concatenate(parts, axis=1).astype(np.float32)
+    dense = [part.toarray() if is_sparse else part for part, is_sparse in zip(parts, sparse)]
+    return np.concatenate(dense, axis=1, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +179,10 @@ class Head:
         rows: np.ndarray,
         labels: np.ndarray,
         task: Any,
+        frozen: Mapping[str, FrozenFeatures] | None = None,
     ) -> "Head":
         """Fit features, then the head, on `rows`; `labels` cover the whole table."""
-        blocks = fit_blocks(source, columns, codecs, rows)
+        blocks = fit_blocks(source, columns, codecs, rows, frozen or {})
         estimator = task.head().fit(join([block.matrix(source, rows) for block in blocks]), labels[rows])
         return cls(blocks, estimator, task)
 
@@ -178,7 +201,8 @@ class Head:
         tensors = {f"estimator/{name}": array for name, array in arrays.items()}
         blocks = []
         for number, block in enumerate(self.blocks):
-            extractor, arrays = estimator_to_state(block.extractor)
+            is_frozen = isinstance(block.extractor, FrozenFeatures)
+            extractor, arrays = block.extractor.to_state() if is_frozen else estimator_to_state(block.extractor)
             tensors |= {f"block{number}/{name}": array for name, array in arrays.items()}
             codecs = {name: codec.to_json() for name, codec in block.codecs.items()}
             blocks.append({"kind": block.kind, "columns": list(block.columns), "extractor": extractor,
@@ -196,14 +220,24 @@ class Head:
         """Rebuild from state."""
         blocks = []
         for number, entry in enumerate(state["blocks"]):
-            if entry["kind"] not in ("text", "image", "audio", "table"):
-                raise ArtifactError(f"expected a block of text, image, audio or table, found {entry['kind']!r}")
+            if entry["kind"] not in ("text", "image", "audio", "table", "frozen"):
+                raise ArtifactError(f"expected a block of text, image, audio, table or frozen, found {entry['kind']!r}")
             codecs = {name: codec_from_json(value) for name, value in entry["codecs"].items()}
-            extractor = estimator_from_state(entry["extractor"], _under(f"block{number}/", shapes, read))
+            prefix = f"block{number}/"
+            extractor: Any
+            if entry["kind"] == "frozen":
+                inside = {n.removeprefix(prefix): shape for n, shape in shapes.items() if n.startswith(prefix)}
+                extractor = FrozenFeatures.from_state(entry["extractor"], inside, _prefixed(prefix, read))
+            else:
+                extractor = estimator_from_state(entry["extractor"], _under(prefix, shapes, read))
             columns = tuple(map(str, entry["columns"]))
             blocks.append(Block(entry["kind"], columns, extractor, codecs, float(entry["scale"])))
         estimator = estimator_from_state(state["estimator"], _under("estimator/", shapes, read))
         return cls(tuple(blocks), estimator, task)
+
+
+def _prefixed(prefix: str, read: Callable[[str], torch.Tensor]) -> Callable[[str], torch.Tensor]:
+    return lambda name: read(prefix + name)
 
 
 def _under(

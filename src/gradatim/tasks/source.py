@@ -34,9 +34,12 @@ class Source:
             self.table, codecs, problems=self.problems, cache=self.decoded, progress=self.progress
         )
 
-    def raw_features(self, name: str, codec: Codec, extractor: Any) -> np.ndarray:
-        """What the extractor's `raw` gives for a picture or sound column, float32 (N, D); NaN where absent."""
-        if name not in self.features:
+    def raw_features(self, key: str, codec: Codec, extractor: Any, name: str) -> np.ndarray:
+        """What the extractor's `raw` gives for a picture or sound column, float32 (N, D); NaN where absent.
+
+        Computed once for each `key`: nothing in it may be learned from rows.
+        """
+        if key not in self.features:
             encoded = self.encode({name: codec})
             parts = []
             for start in range(0, len(self), CHUNK_ROWS):
@@ -44,8 +47,8 @@ class Source:
                 part = extractor.raw(batch.inputs[name])
                 part[~batch.present[name].numpy()] = np.nan
                 parts.append(part)
-            self.features[name] = np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
-        return self.features[name]
+            self.features[key] = np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
+        return self.features[key]
 
 
 def hide(table: Table, columns: frozenset[str]) -> Table:

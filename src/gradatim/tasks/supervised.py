@@ -19,6 +19,7 @@ from gradatim.evaluate.calibrate import fit_temperature
 from gradatim.randomness import generator
 from gradatim.tasks.choose import Candidate, cross_answers, temper, verdict_on_network, weigh
 from gradatim.tasks.constant import Constant
+from gradatim.tasks.frozen import FrozenFeatures
 from gradatim.tasks.heads import MEDIA, Head
 from gradatim.tasks.members import Ensemble, Member, Task
 from gradatim.tasks.memo import Clock, Memo
@@ -93,6 +94,7 @@ class Line:
     rows: np.ndarray
     parts: list[tuple[np.ndarray, np.ndarray]]
     notes: list[str] = field(default_factory=list)
+    frozen: dict[str, FrozenFeatures] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -191,6 +193,7 @@ def prepare(
         source.encode(codecs)
         clock.note("decode", time.perf_counter() - began)
     line = Line(source, schema, split, task, choices, clock, memo, say, labels, codecs, folded, rows, parts)
+    line.frozen = frozen_features(line)
     if folded:
         line.notes.append(f"{len(rows)} choice rows: candidates are compared by {FOLDS}-fold cross-validation")
     else:
@@ -198,6 +201,19 @@ def prepare(
             f"candidates are fitted on {len(split.train)} rows and compared on {len(split.development)} others"
         )
     return line
+
+
+def frozen_features(line: Line) -> dict[str, FrozenFeatures]:
+    """The pretrained networks that the user named, by column; pictures and sounds only."""
+    found = {}
+    for column in line.columns:
+        chosen = line.choices.encoders.get(column.name, line.choices.encoders.get(column.kind))
+        if column.kind in MEDIA and chosen and chosen.get("weights"):
+            blueprint = {name: chosen[name] for name in ("address", "arguments")}
+            found[column.name] = FrozenFeatures(column.kind, line.codecs[column.name].describe(), blueprint)
+            for sentence in found[column.name].load(chosen["weights"]):
+                line.say(f"  {sentence}")
+    return found
 
 
 def _quantiles(labels: np.ndarray, count: int = 10) -> np.ndarray:
@@ -218,6 +234,9 @@ def baselines(line: Line) -> list[Candidate]:
     ]
     for title, columns in head_groups(line.columns):
         found.append(fitted_candidate(line, title, "head", columns))
+    if line.frozen:
+        title = "linear head on frozen features of " + ", ".join(line.frozen)
+        found.append(fitted_candidate(line, title, "frozen", line.columns))
     plain = [column for column in line.columns if column.kind in ("number", "category")]
     if len(plain) > 1 or any(column.kind == "number" for column in plain):
         found.append(fitted_candidate(line, "boosted trees on " + _names(plain), "trees", plain))
@@ -245,7 +264,8 @@ def fitted_candidate(line: Line, title: str, kind: str, columns: Sequence[Column
     def fit(rows: np.ndarray) -> Member:
         if kind == "trees":
             return Trees.fit(line.source, columns, rows, line.labels, line.task, seed=seed)
-        return Head.fit(line.source, columns, line.codecs, _sampled(rows, seed), line.labels, line.task)
+        frozen = line.frozen if kind == "frozen" else {}
+        return Head.fit(line.source, columns, line.codecs, _sampled(rows, seed), line.labels, line.task, frozen)
 
     began = time.perf_counter()
     first_rows, first_held = line.parts[0]

@@ -93,7 +93,8 @@ def _member_without(
     left = [column for column in schema.inputs if column.name in member.columns and column.name not in hidden]
     if not left:
         return Constant(outcome.task.constant(outcome.labels[outcome.fitted_rows]))
-    return Head.fit(source, left, outcome.choice_codecs, outcome.fitted_rows, outcome.labels, outcome.task)
+    read_by = {block.columns[0]: block.extractor for block in member.blocks if block.kind == "frozen"}
+    return Head.fit(source, left, outcome.choice_codecs, outcome.fitted_rows, outcome.labels, outcome.task, read_by)
 
 
 def _refitting(

@@ -1,0 +1,81 @@
+"""Features of a network that is not trained here: computed once for all rows, then read by convex heads.
+
+`--encoder image=resnet18:weights.safetensors` gives the weights; pictures and sounds only.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from gradatim.data.batch import Field
+from gradatim.errors import ArtifactError
+from gradatim.estimators.features.scale import moments
+from gradatim.models.address import load_weights
+from gradatim.models.fusion.encoders import ColumnEncoder
+
+CHUNK = 64
+
+
+class FrozenFeatures:
+    """The last layer before the classifier of a pretrained network, standardised on training rows.
+
+    kind, describe: what the codec says of the column; encoder: blueprint of the network. The same face as the other
+    extractors: `raw`, `fit_raw`, `standardise`.
+    """
+
+    def __init__(self, kind: str, describe: Mapping[str, Any], encoder: Mapping[str, Any]) -> None:
+        self.kind, self.describe, self.encoder = kind, dict(describe), dict(encoder)
+        self.network = ColumnEncoder(kind, self.describe, self.encoder).eval().requires_grad_(False)
+        self.means = np.zeros(self.network.num_features, dtype=np.float32)
+        self.scales = np.ones(self.network.num_features, dtype=np.float32)
+
+    def load(self, path: str) -> list[str]:
+        """Fill in weights from a local file; returns what was left aside."""
+        return load_weights(self.network.network, path)
+
+    def raw(self, field: Field) -> np.ndarray:
+        """Features before standardising, float32 (N, D)."""
+        rows = len(next(iter(field.values()))) if isinstance(field, dict) else len(field)
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, rows, CHUNK):
+                part = slice(start, start + CHUNK)
+                chunk = {n: t[part] for n, t in field.items()} if isinstance(field, dict) else field[part]
+                parts.append(self.network(chunk).float())
+        return torch.cat(parts).numpy()
+
+    def fit_raw(self, rows: np.ndarray) -> "FrozenFeatures":
+        """Learn mean and deviation from raw rows of the training part; the network stays shared."""
+        fitted = object.__new__(FrozenFeatures)
+        fitted.__dict__.update(self.__dict__)
+        fitted.means, fitted.scales = moments(rows)
+        return fitted
+
+    def standardise(self, rows: np.ndarray) -> np.ndarray:
+        """Raw rows brought to mean zero and deviation one."""
+        return ((rows - self.means) / self.scales).astype(np.float32)
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """JSON state and tensors."""
+        state = {"frozen": {"kind": self.kind, "describe": self.describe, "encoder": self.encoder}}
+        weights = {f"network/{name}": tensor for name, tensor in self.network.state_dict().items()}
+        return state, {**weights, "means": self.means, "scales": self.scales}
+
+    @classmethod
+    def from_state(
+        cls, state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], torch.Tensor]
+    ) -> "FrozenFeatures":
+        """Rebuild: on `meta` first, compared with the header, then filled."""
+        entry = state["frozen"]
+        with torch.device("meta"):
+            features = cls(str(entry["kind"]), entry["describe"], entry["encoder"])
+        expected = {f"network/{n}": tuple(t.shape) for n, t in features.network.state_dict().items()}
+        found = {name: shape for name, shape in shapes.items() if name.startswith("network/")}
+        if expected != found:
+            raise ArtifactError("expected the tensors of the frozen network, found others in the weights")
+        tensors = {name.removeprefix("network/"): read(name) for name in found}
+        features.network.load_state_dict(tensors, assign=True)
+        features.means, features.scales = read("means").numpy(), read("scales").numpy()
+        return features
