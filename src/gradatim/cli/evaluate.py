@@ -74,7 +74,7 @@ def show_scores(scores: dict[str, Any], first: str | None = None) -> None:
                    for c in scores["per_class"]]
         show_table("By class", ("class", "rows", "precision", "recall", "F1"), classes)
     for warning in scores.get("warnings", []):
-        print(f"warning: {warning}")
+        print(f"warning: {warning['evidence']} {warning['remedy']}")
     if scores.get("threshold"):
         print(scores["threshold"]["sentence"])
     if scores.get("uses"):

@@ -22,6 +22,7 @@ from gradatim.evaluate.suspects import likely_mislabelled, likely_mistyped
 from gradatim.files import write_atomic
 from gradatim.problems import Problems
 from gradatim.tasks import Task
+from gradatim.tasks.classification import Classification
 from gradatim.tasks.choose import Candidate
 from gradatim.tasks.memo import Clock
 from gradatim.tasks.supervised import Outcome
@@ -49,10 +50,10 @@ def score_rows(task: Task, answer: np.ndarray, truth: np.ndarray) -> dict[str, A
     known = truth >= 0 if task.classes else np.isfinite(truth)
     if not known.any():
         raise DataError(f"expected labels of '{task.target}' that the run knows, found none among {len(truth)} rows")
-    if task.classes:
+    if isinstance(task, Classification):
         scores = score_classification(truth[known], answer[known], task.classes)
     else:
-        scores = score_regression(truth[known], answer[known], training_mean=float(task.codec.mean))
+        scores = score_regression(truth[known], answer[known], training_mean=task.codec.mean)
     if not known.all():
         scores["notes"].append(f"{int((~known).sum())} rows without a label that the run knows were not scored")
     return scores
@@ -183,7 +184,7 @@ def assemble_facts(
         "split_notes": list(split.notes),
         "findings": [finding.to_json() for finding in findings],
         "candidates": candidates,
-        "candidates_note": " ".join([*outcome.notes[:1], outcome.verdict]),
+        "candidates_note": [*outcome.notes[:1], outcome.verdict],
         "plan": flat_plan(outcome.plan),
         "history": outcome.histories,
         "forecast": outcome.forecast,

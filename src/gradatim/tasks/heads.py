@@ -13,6 +13,7 @@ import scipy.sparse
 import torch
 
 from gradatim.data.codecs import Codec, codec_for, codec_from_json
+from gradatim.data.codecs.number import NumberCodec
 from gradatim.data.schema import Column
 from gradatim.errors import ArtifactError, CellError
 from gradatim.estimators.features.picture import PictureFeatures
@@ -74,7 +75,7 @@ def table_cells(source: Source, codecs: Mapping[str, Codec], columns: Sequence[s
     for place, name in enumerate(columns):
         codec = codecs[name]
         for row, cell in enumerate(source.table.cells(name)):
-            if codec.kind == "number":
+            if isinstance(codec, NumberCodec):
                 try:
                     value = codec.parse(cell)
                 except CellError as error:

@@ -261,7 +261,7 @@ def fitted_candidate(line: Line, title: str, kind: str, columns: Sequence[Column
     """Cross-validate a head or trees; the number of folds follows from the time that the first one takes."""
     seed = line.choices.seed
 
-    def fit(rows: np.ndarray) -> Member:
+    def fit(rows: np.ndarray) -> Head | Trees:
         if kind == "trees":
             return Trees.fit(line.source, columns, rows, line.labels, line.task, seed=seed)
         frozen = line.frozen if kind == "frozen" else {}
