@@ -27,7 +27,7 @@ from gradatim.estimators.likelihood import (
     fast_products,
     losses,
     prepare,
-    product,
+    scores_of,
     sigmoid,
 )
 from gradatim.estimators.validation import damaged, expect_array, expect_classes, expect_count
@@ -65,7 +65,7 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
         *,
         fit_intercept: bool = True,
         class_weight: Any = None,
-        tol: float = 1e-7,
+        tol: float = 1e-6,
         max_iter: int = 500,
         warm_start: bool = False,
         Cs: ArrayLike | None = None,
@@ -258,6 +258,6 @@ class LogisticRegression(ClassifierMixin, BaseEstimator):
 
 def _loss(design: Design, parameters: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Cross entropy (n,) in nats of the rows of a design."""
-    coefficients = parameters[:-1].astype(design.matrix.dtype)
-    scores = product(design.matrix, coefficients) + (parameters[-1] - design.means @ parameters[:-1])
-    return losses(scores, labels)[0]
+    coefficients = np.ascontiguousarray(parameters[:-1], dtype=design.matrix.dtype)
+    offset = parameters[-1] - design.means @ parameters[:-1]
+    return losses(scores_of(design.matrix, coefficients) + offset[:, None], labels)[0]
