@@ -131,6 +131,17 @@ def test_cut_cells_are_counted(table, codecs):
     assert problem.code == "text-cut" and problem.message.startswith(f"{longer} of {ROWS - 1} cells")
 
 
+@pytest.mark.parametrize("budget", [2**30, 1])
+def test_batches_carry_what_undoing_needs(table, codecs, budget):
+    encoded = encode_table(table, codecs, budget_bytes=budget)
+    rows = np.array([10, 1, 10])
+    batch = encoded.batch(rows, list(codecs))
+    own = {name: [codec.encode(table.cells(name)[row], table.folder)[1] for row in rows]
+           for name, codec in codecs.items()}
+    assert batch.context == {name: found for name, found in own.items() if name in encoded.context}
+    assert encoded.context["photo"][5] is None and encoded.context["photo"][10] is encoded.context["photo"][11]
+
+
 def test_batches_are_trimmed_to_their_longest_cell(table, codecs):
     encoded = encode_table(table, codecs)
     batch = encoded.batch(np.array([0, 1]), ["sound", "words"])

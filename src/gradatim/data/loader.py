@@ -38,7 +38,8 @@ class Encoded:
     """The encoded columns of a table.
 
     rows: how many; fields: the columns in memory; present: column → bool (N,), False where missing or unreadable;
-    streamed: the columns that are decoded anew for every batch.
+    streamed: the columns that are decoded anew for every batch; context: column → what undoing needs, one entry a
+    row, for the columns whose codec gives any.
     """
 
     rows: int
@@ -46,13 +47,17 @@ class Encoded:
     fields: dict[str, Field]
     present: dict[str, torch.Tensor]
     streamed: dict[str, "Stream"] = field(default_factory=dict)
+    context: dict[str, list[Any]] = field(default_factory=dict)
 
     def batch(self, rows: np.ndarray, inputs: Sequence[str], targets: Sequence[str] = ()) -> Batch:
         """The given rows of the given columns, padded to the longest cell among them."""
         index = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64))
         present: dict[str, torch.Tensor] = {}
         read = {name: self._read(name, index, present) for name in (*inputs, *targets)}
-        return Batch(rows, {name: read[name] for name in inputs}, {name: read[name] for name in targets}, present)
+        places = index.tolist()
+        context = {name: [self.context[name][row] for row in places] for name in read if name in self.context}
+        return Batch(rows, {name: read[name] for name in inputs}, {name: read[name] for name in targets}, present,
+                     context)
 
     def batches(self, order: Iterable[np.ndarray], inputs: Sequence[str], targets: Sequence[str] = (), *,
                 ahead: int = 2) -> Iterator[Batch]:
@@ -125,6 +130,7 @@ class _Column:
     errors: list[tuple[int, CellError]]
     cut: int
     cells: list[Any]
+    context: list[Any] | None
 
 
 def encode_table(table: Table, codecs: Mapping[str, Codec[Any]], *, problems: Problems | None = None,
@@ -168,6 +174,8 @@ def encode_table(table: Table, codecs: Mapping[str, Codec[Any]], *, problems: Pr
             encoded.fields[name] = column.field
             left -= _bytes(column.field)
         encoded.present[name] = column.present
+        if column.context is not None:
+            encoded.context[name] = column.context
         _tell(column, name, codec.kind, table, problems)
         done += len(table)
         report(len(table))
@@ -204,6 +212,8 @@ def _encode_column(codec: Codec[Any], cells: list[Any], folder: Path | None, bud
     keep, widest, cut = budget > 0, 0.0, 0
     present = torch.zeros(len(cells), dtype=torch.bool)
     errors: list[tuple[int, CellError]] = []
+    contexts: list[Any] = []
+    known: dict[Any, Any] = {}  # equal contexts are kept once: pictures of one size share theirs
     paces: list[float] = []  # seconds of a chunk without threads, then with: the faster way does the rest
     for start in range(0, len(cells), CHUNK):
         part = cells[start : start + CHUNK]
@@ -213,6 +223,7 @@ def _encode_column(codec: Codec[Any], cells: list[Any], folder: Path | None, bud
         paces.append(time.perf_counter() - started)
         for row, (value, context, error) in enumerate(results, start):
             present[row] = value is not None
+            contexts.append(known.setdefault(context, context))
             cut += bool(getattr(context, "cut", False))
             if error is not None:
                 errors.append((row, error))
@@ -225,7 +236,7 @@ def _encode_column(codec: Codec[Any], cells: list[Any], folder: Path | None, bud
                 chunks.clear()
         report(min(start + CHUNK, len(cells)))
     joined = _join(chunks, len(cells)) if chunks else (codec.stack([]) if keep else None)
-    return _Column(joined, present, errors, cut, cells)
+    return _Column(joined, present, errors, cut, cells, contexts if known.keys() - {None} else None)
 
 
 def _join(chunks: list[Field], rows: int) -> Field:

@@ -20,7 +20,7 @@ CODECS = {
     "image": "gradatim.data.codecs.image.ImageCodec",
     "audio": "gradatim.data.codecs.audio.AudioCodec",
 }
-TARGETS = ("number", "category")  # kinds whose codec takes `target=True`
+TARGETS = ("number", "category")  # kinds that are encoded otherwise as a target: their codecs take `target=True`
 
 Values = TypeVar("Values")
 
@@ -38,7 +38,8 @@ class Codec(Protocol[Values]):
         ...
 
     def encode(self, cell: object, folder: Path | None = None) -> tuple[Values | None, Any]:
-        """One cell and what undoing it needs; (None, None) when missing; CellError when unreadable."""
+        """One cell and what undoing it needs (hashable, or None); (None, None) when missing; CellError when
+        unreadable."""
         ...
 
     def stack(self, values: Sequence[Values | None]) -> Field:
@@ -75,10 +76,7 @@ def codec_for(column: Column, *, target: bool = False) -> Codec[Any]:
     """
     codec = _codec_class(column.kind, f"column '{column.name}'")
     options = dict(column.options)
-    if target:
-        if column.kind not in TARGETS:
-            raise SchemaError(f"column '{column.name}': expected a target of kind {' or '.join(TARGETS)}, "
-                              f"received {column.kind}; set its kind in the schema")
+    if target and column.kind in TARGETS:
         options["target"] = True
     try:
         return codec(**options)
