@@ -22,6 +22,7 @@ class Request:
     id: str | None = None
     group: str | None = None
     time: str | None = None
+    split: str | None = None
     ignore: tuple[str, ...] = ()
     kinds: Mapping[str, str] = field(default_factory=dict)
     schema: dict[str, Any] | None = None
@@ -40,7 +41,7 @@ class Request:
     flip: bool = False
 
     def __post_init__(self) -> None:
-        if not self.minutes > 0:
+        if not 0 < self.minutes < 1e6:
             raise GradatimError(f"--minutes: expected more than 0, received {self.minutes}")
         if self.epochs is not None and self.epochs < 1:
             raise GradatimError(f"--epochs: expected at least 1, received {self.epochs}")

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from gradatim import __version__
-from gradatim.artifact import Artifact, claim_folder, load_artifact, record_use, save_artifact
+from gradatim.artifact import Artifact, check_folder, claim_folder, load_artifact, record_use, save_artifact
 from gradatim.audit.audit import audit_table
 from gradatim.data.duplicates import find_ties
 from gradatim.data.infer import infer_schema
@@ -34,6 +34,7 @@ from gradatim.tasks.supervised import Choices, Outcome, fit_supervised
 from gradatim.tasks.worth import ledger_of
 
 Say = Callable[[str], None]
+Progress = Callable[[int, int], None]
 REPORT_SHARE = 0.12  # of the minutes is kept for score, ledger and report
 
 
@@ -46,13 +47,15 @@ def fit(
     test: Any = None,
     force: bool = False,
     say: Say | None = None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> "Run":
     """Fit a table: read, infer, audit, split, baselines, network, choice, score, refit, ledger, report.
 
     source: a file, a folder of class folders, or a pandas / polars / Arrow frame. output: a folder to write the run
-    to (None: nothing is written). The other options are the fields of `Request`: task, id, group, time, ignore,
-    kinds, encoders, fusion, metric, minutes (of the whole call), epochs, seed, ledger ("masked" or "refit").
+    to (None: nothing is written). say receives a line at each stage; progress (cells done, cells in all) while files
+    are decoded, and with it training shows a bar. The other options are the fields of `Request`: task, id, group,
+    time, split, ignore, kinds, encoders, fusion, metric, minutes (of the whole call), epochs, seed, ledger ("masked" or "refit").
     Raises GradatimError, one line, for anything that the user can mend.
 
     >>> import polars as pl
@@ -73,15 +76,20 @@ def fit(
         test=str(Path(test).resolve()) if isinstance(test, str | Path) else None,
         **{**options, "ignore": tuple(options.get("ignore", ()))},
     )
-    folder = None
     if output is not None:
+        check_folder(output, force=force)  # now; what stands there is replaced only when the input has proved good
+
+    def claim() -> Path | None:
+        if output is None:
+            return None
         folder = claim_folder(output, force=force)
-        if request.source:
-            write_json(folder / "request.json", asdict(request))
-    return _fit(source, test, request, folder, say or (lambda line: None))
+        write_json(folder / "request.json", asdict(request))
+        return folder
+
+    return _fit(source, test, request, claim, say or (lambda line: None), progress)
 
 
-def resume(folder: Path | str, *, say: Say | None = None) -> "Run":
+def resume(folder: Path | str, *, say: Say | None = None, progress: Progress | None = None) -> "Run":
     """Go on with an interrupted run from its last checkpoint; the same plan gives the same weights."""
     folder = Path(folder)
     if (folder / "artifact.json").is_file():
@@ -94,16 +102,19 @@ def resume(folder: Path | str, *, say: Say | None = None) -> "Run":
     except (TypeError, KeyError) as error:
         path = folder / "request.json"
         raise GradatimError(f"{path}: expected the request of a run, found a damaged one ({error})") from None
-    return _fit(request.source, request.test, request, folder, say or (lambda line: None))
+    if not request.source:
+        raise GradatimError(f"{folder}: this run was fitted on a frame in memory and cannot go on; fit again with force")
+    return _fit(request.source, request.test, request, lambda: folder, say or (lambda line: None), progress)
 
 
 def _schema_of(schema: Schema | Path | str | None) -> Schema | None:
     return Schema.load(schema) if isinstance(schema, str | Path) else schema
 
 
-def _fit(source: Any, test: Any, request: Request, folder: Path | None, say: Say) -> "Run":
+def _fit(
+    source: Any, test: Any, request: Request, claim: Callable[[], Path | None], say: Say, progress: Progress | None
+) -> "Run":
     clock = Clock(request.minutes * 60)
-    memo = Memo.open(None if folder is None else folder / "checkpoints")
     problems = Problems()
     table = read_table(source)
     chosen = Schema.from_json(request.schema) if request.schema else infer_schema(
@@ -113,15 +124,15 @@ def _fit(source: Any, test: Any, request: Request, folder: Path | None, say: Say
     say(f"{table.source}: {len(table)} rows, {len(chosen.inputs)} inputs ("
         + ", ".join(f"{column.name}: {column.kind}" for column in chosen.inputs) + ")")
     check_columns(chosen, table)
+    if request.split is not None:
+        chosen = chosen.changed(request.split, role="ignore", why=("it says which part of the split a row is in",))
     encoders = read_encoders(request.encoders, chosen)
-    mark = fingerprint(table)
-    if memo.decide("data", lambda: mark) != mark:
-        raise DataError(f"{request.source}: the data has changed since the run began; fit again")
     task = _task(table, chosen, request)
     test_table = None if test is None else read_table(test)
+    say("looking for duplicates, leakage and shortcuts")
     began = time.perf_counter()
     ties = find_ties(table, chosen, problems=problems)
-    split = make_split(table, chosen, seed=request.seed, ties=ties)
+    split = make_split(table, chosen, seed=request.seed, ties=ties, column=request.split)
     findings = audit_table(table, chosen, test=test_table, split=split, ties=ties, seed=request.seed)
     clock.note("audit and split", time.perf_counter() - began)
     say(f"split: {len(split.train)} train, {len(split.development)} development, {len(split.test)} test rows; "
@@ -129,9 +140,27 @@ def _fit(source: Any, test: Any, request: Request, folder: Path | None, say: Say
     for finding in findings:
         if finding.severity != "note":
             say(f"  {finding.severity}: {finding.evidence}. {finding.remedy}")
+    folder = claim()
+    try:
+        return _train(request, table, test_table, chosen, split, findings, problems, task, encoders, folder, clock,
+                      say, progress)
+    except KeyboardInterrupt:
+        hint = f"go on with `gradatim fit --resume {folder}`" if folder is not None and request.source else ""
+        raise KeyboardInterrupt(hint) from None
+
+
+def _train(
+    request: Request, table: Table, test_table: Table | None, chosen: Schema, split: Split, findings: Sequence[Any],
+    problems: Problems, task: Task, encoders: Mapping[str, Any], folder: Path | None, clock: Clock, say: Say,
+    progress: Progress | None,
+) -> "Run":
+    memo = Memo.open(None if folder is None else folder / "checkpoints")
+    mark = fingerprint(table)
+    if memo.decide("data", lambda: mark) != mark:
+        raise DataError(f"{request.source}: the data has changed since the run began; fit again")
     placement = choose()
     pull_levers(placement, memory=folder is not None)
-    inputs = Source(table, problems)
+    inputs = Source(table, problems, progress=progress)
     choices = Choices(
         seed=request.seed, epochs=request.epochs, encoders=encoders,
         fusion=request.fusion, mixup=request.mixup, flip=request.flip, label_smoothing=request.label_smoothing,
@@ -154,7 +183,9 @@ def _task(table: Table, schema: Schema, request: Request) -> Task:
     name = pick_task(schema)
     check_metric(request.metric, name)
     column = schema.targets[0]
-    return TASKS[name].fit(column, table.cells(column.name), metric=request.metric)
+    task = TASKS[name].fit(column, table.cells(column.name), metric=request.metric)
+    check_metric(request.metric, name, len(task.classes))
+    return task
 
 
 def _finish(
@@ -171,8 +202,9 @@ def _finish(
     }
     artifact = Artifact(schema, outcome.task, outcome.final, provenance, split.to_json(),
                         {"request": asdict(request), "plan": outcome.plan})
+    uses = [] if folder is None else read_uses(folder)
     facts = assemble_facts(
-        schema, artifact.provenance, artifact.recipe, outcome, table, split, findings, problems, ledger, clock, [] if folder is None else read_uses(folder)
+        schema, artifact.provenance, artifact.recipe, outcome, table, split, findings, problems, ledger, clock, uses
     )
     run = Run(artifact, facts, folder)
     if folder is not None:
@@ -242,14 +274,17 @@ class Run:
             )
 
     def evaluate(
-        self, source: Any, *, labels: Any = None, id: str | None = None, constraint: str | None = None
+        self, source: Any, *, labels: Any = None, id: str | None = None, constraint: str | None = None,
+        metric: str | None = None,
     ) -> dict[str, Any]:
         """Score the run on labelled rows; `labels` is a second table matched by `id` when they are apart.
 
-        constraint: for two classes, as 'highest recall with precision >= 0.9': the threshold that meets it.
+        constraint: for two classes, as 'highest recall with precision >= 0.9': the threshold that meets it. metric: the
+        one that is noted, in place of the run's own.
 
         Returns every metric with its interval. The use of the test set is noted in uses.jsonl.
         """
+        check_metric(metric, self.task.name, len(self.task.classes))
         table = read_table(source)
         target = self.task.target
         if labels is not None:
@@ -267,9 +302,10 @@ class Run:
             scores["threshold"] = choose_threshold(truth[known], answer[known, 1], constraint,
                                                    positive=str(self.task.classes[1]))
         if self.folder is not None:
+            noted = metric or self.task.metric
             scores["uses"] = record_use(self.folder, {
                 "source": table.source, "rows": len(table), "fingerprint": fingerprint(table),
-                "metric": self.task.metric, "value": scores["metrics"][self.task.metric]["value"],
+                "metric": noted, "value": scores["metrics"].get(noted, {}).get("value"),
             })
         return scores
 

@@ -1,6 +1,7 @@
 """Printing for people, for pipes and for scripts: rich tables on a terminal, plain lines when piped, JSON on demand."""
 
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -25,6 +26,34 @@ def pairs(values: Iterable[str], option: str) -> dict[str, str]:
 def say(line: str) -> None:
     """A line of progress, on standard error, so that standard output stays clean for pipes."""
     print(line, file=sys.stderr, flush=True)
+
+
+class CountBar:
+    """Progress of counted work that takes over two seconds: a bar on a terminal, else a line at each quarter."""
+
+    def __init__(self, what: str = "decoding") -> None:
+        self.what = what
+        self._began = 0.0
+        self._quarter = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show how much is done and how long the rest will take."""
+        now = time.perf_counter()
+        if done <= 256 or self._began == 0.0:
+            self._began, self._quarter = now, 0
+        seconds = now - self._began
+        if seconds < 2.0 and done < total:
+            return
+        left = f"{seconds / max(done, 1) * (total - done):.0f} s left"
+        if sys.stderr.isatty():
+            end = "\n" if done >= total and seconds >= 2.0 else ""
+            filled = int(30 * done / max(total, 1))
+            bar = "━" * filled + "╌" * (30 - filled)
+            if seconds >= 2.0:
+                print(f"\r{self.what} {bar} {done:,} of {total:,}, {left}  ", end=end, file=sys.stderr, flush=True)
+        elif seconds >= 2.0 and 4 * done // max(total, 1) > self._quarter:
+            self._quarter = 4 * done // max(total, 1)
+            say(f"{self.what} {done:,} of {total:,}, {left}")
 
 
 def silent(line: str) -> None:

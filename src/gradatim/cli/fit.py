@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import pairs, print_json, say, show_table, silent
+from gradatim.cli.console import CountBar, pairs, print_json, say, show_table, silent
 
 Repeated = Annotated[tuple[str, ...], Parameter(negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
@@ -21,6 +21,7 @@ def fit(
     id: str | None = None,
     group: str | None = None,
     time: str | None = None,
+    split: str | None = None,
     ignore: Repeated = (),
     kind: Repeated = (),
     encoder: Repeated = (),
@@ -61,6 +62,8 @@ def fit(
         Rows with the same value stay on one side of every split.
     time
         Split by this column: the past trains, the future tests.
+    split
+        A column whose cells say train, dev or test: your own split.
     ignore
         A column to leave out; repeat for more.
     kind
@@ -106,14 +109,16 @@ def fit(
     from gradatim.run import resume as resume_run
 
     speak = silent if quiet or json else say
+    bar = None if quiet or json else CountBar()
     if resume is not None:
-        run = resume_run(resume, say=speak)
+        run = resume_run(resume, say=speak, progress=bar)
     elif source is None:
         raise GradatimError("fit: expected a file or folder to learn from, or --resume RUN; see gradatim fit --help")
     else:
         run = fit_table(
             source, target=target, output=output or next_folder(source), schema=schema, test=test, force=force,
-            say=speak, task=task, id=id, group=group, time=time, ignore=ignore, kinds=pairs(kind, "--kind"),
+            say=speak, progress=bar, task=task, id=id, group=group, time=time, split=split, ignore=ignore,
+            kinds=pairs(kind, "--kind"),
             encoders=pairs(encoder, "--encoder"), fusion=fusion, metric=metric, minutes=minutes, epochs=epochs,
             seed=seed, ledger=ledger, optimizer=optimizer, learning_rate=learning_rate,
             label_smoothing=label_smoothing, mixup=mixup, flip=flip,

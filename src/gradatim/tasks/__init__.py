@@ -1,23 +1,28 @@
 """One module a task; the kind of the target picks it."""
 
+from importlib import import_module
 from typing import Any
 
 from gradatim.errors import SchemaError
-from gradatim.tasks.classification import Classification
-from gradatim.tasks.regression import Regression
+from gradatim.tasks.task import SupervisedTask, Task
 
-Task = Classification | Regression
+__all__ = ["TASKS", "TASK_OF_KIND", "SupervisedTask", "Task", "task_class", "task_from_json"]
 
-TASKS: dict[str, type[Classification] | type[Regression]] = {
-    "classification": Classification,
-    "regression": Regression,
+TASKS = {
+    "classification": "gradatim.tasks.classification.Classification",
+    "regression": "gradatim.tasks.regression.Regression",
 }
 TASK_OF_KIND = {"category": "classification", "number": "regression"}
 
 
+def task_class(name: Any) -> Any:
+    """The class of a task by its name; it has `fit(column, cells, metric=…)` and `from_json(value)`."""
+    if not isinstance(name, str) or name not in TASKS:
+        raise SchemaError(f"expected a task among {', '.join(TASKS)}, received {name!r:.60}")
+    module, _, last = TASKS[name].rpartition(".")
+    return getattr(import_module(module), last)
+
+
 def task_from_json(value: dict[str, Any]) -> Task:
     """Read what a task's `to_json` wrote."""
-    name = value.get("task")
-    if name not in TASKS:
-        raise SchemaError(f"expected a task among {', '.join(TASKS)}, received {name!r}")
-    return TASKS[name].from_json(value)
+    return task_class(value.get("task")).from_json(value)

@@ -3,12 +3,13 @@
 C = 2 classes: one logit a, P(class 1) = σ(a), binary cross entropy. C > 2: softmax and cross entropy.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from gradatim.data.batch import Batch
@@ -17,6 +18,9 @@ from gradatim.data.schema import Column
 from gradatim.estimators.logistic import LogisticRegression
 from gradatim.estimators.trees import BoostedTreesClassifier
 from gradatim.evaluate.calibrate import apply_temperature
+from gradatim.evaluate.predictions import Predictions
+from gradatim.evaluate.score import score_classification
+from gradatim.tasks.task import note_unknown
 
 SMALLEST_PROBABILITY = 1e-7
 
@@ -89,6 +93,24 @@ class Classification:
             one = torch.sigmoid(logits[:, 0])
             return torch.stack([1 - one, one], dim=1).numpy()
         return torch.softmax(logits, dim=1).numpy()
+
+    def respond(self, network: nn.Module, batch: Batch) -> np.ndarray:
+        """Probabilities of a batch, float64 (B, C)."""
+        return self.answer(network(batch.inputs, batch.present).float().cpu())
+
+    def predictions(
+        self, answer: np.ndarray, rows: Sequence[int] | np.ndarray, *, ids: Mapping[str, Any] | None = None
+    ) -> Predictions:
+        """The most probable class in its original spelling, and the probability of each."""
+        return Predictions.of_classes(rows, answer, self.classes, self.target, ids=ids)
+
+    def score(self, answer: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+        """Every metric with its interval on the rows whose label is known; the others are counted in a note."""
+        known = labels >= 0
+        notes = note_unknown(known, self.target)
+        scores = score_classification(labels[known], answer[known], self.classes)
+        scores["notes"].extend(notes)
+        return scores
 
     def constant(self, labels: np.ndarray) -> np.ndarray:
         """The answer that looks at nothing: the class shares, (C,)."""

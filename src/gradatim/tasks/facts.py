@@ -16,14 +16,14 @@ from gradatim.errors import DataError, GradatimError
 from gradatim.evaluate.advice import advice
 from gradatim.evaluate.calibrate import calibration
 from gradatim.evaluate.predictions import Predictions
-from gradatim.evaluate.score import METRICS, score_classification, score_regression
+from gradatim.evaluate.score import METRICS, TOP5_FROM_CLASSES, score_classification, score_regression
 from gradatim.evaluate.slices import failing_slices
 from gradatim.evaluate.suspects import likely_mislabelled, likely_mistyped
 from gradatim.files import write_atomic
 from gradatim.problems import Problems
 from gradatim.tasks import Task
-from gradatim.tasks.classification import Classification
 from gradatim.tasks.choose import Candidate
+from gradatim.tasks.classification import Classification
 from gradatim.tasks.memo import Clock
 from gradatim.tasks.supervised import Outcome
 
@@ -67,11 +67,14 @@ def headline(task: Task, answer: np.ndarray, truth: np.ndarray) -> dict[str, Any
     return {"metric": task.metric, **{name: metrics[task.metric].get(name) for name in ("value", "low", "high")}}
 
 
-def check_metric(name: str | None, task: str) -> None:
-    """Refuse a metric that does not exist or belongs to another task, before anything is trained."""
-    allowed = [key for key, metric in METRICS.items() if metric.task == task]
+def check_metric(name: str | None, task: str, classes: int | None = None) -> None:
+    """Refuse a metric that does not exist, or not for this task and number of classes, before anything is trained."""
+    binary = () if classes in (None, 2) else ("f1", "precision", "recall")
+    top = () if classes is None or classes >= TOP5_FROM_CLASSES else ("top5_accuracy",)
+    allowed = [key for key, metric in METRICS.items() if metric.task == task and key not in (*binary, *top)]
     if name is not None and name not in allowed:
-        raise GradatimError(f"--metric: expected one of {', '.join(allowed)} for {task}, received '{name}'")
+        kind = task if not classes else f"{task} with {classes} classes"
+        raise GradatimError(f"--metric: expected one of {', '.join(allowed)} for {kind}, received '{name}'")
 
 
 def candidate_facts(candidates: Sequence[Candidate], labels: np.ndarray, task: Task) -> list[dict[str, Any]]:

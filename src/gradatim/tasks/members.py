@@ -6,23 +6,40 @@ cells; the constant looks at nothing. All have the same face: `answer(source)`, 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from gradatim.errors import ArtifactError
-from gradatim.tasks.classification import Classification
-from gradatim.tasks.constant import Constant
-from gradatim.tasks.heads import Head
-from gradatim.tasks.network import NetworkMember
-from gradatim.tasks.regression import Regression
 from gradatim.tasks.source import Source
-from gradatim.tasks.tables import Trees
+from gradatim.tasks.task import Task
 
-Task = Classification | Regression
-Member = Constant | Head | Trees | NetworkMember
-MEMBERS: dict[str, Any] = {"constant": Constant, "head": Head, "trees": Trees, "network": NetworkMember}
+# What a member's state says under "member" → its class, which has `from_state(state, shapes, read, task)`.
+MEMBERS = {
+    "constant": "gradatim.tasks.constant.Constant",
+    "head": "gradatim.tasks.heads.Head",
+    "trees": "gradatim.tasks.tables.Trees",
+    "network": "gradatim.tasks.network.NetworkMember",
+}
+
+
+class Member(Protocol):
+    """What a run needs of its members."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The input columns that it looks at."""
+        ...
+
+    def answer(self, source: Source) -> np.ndarray:
+        """Its answer to every row, in the form that the task likes."""
+        ...
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """JSON state, with "member" as in MEMBERS, and arrays or tensors by name."""
+        ...
 
 
 def member_from_state(
@@ -32,14 +49,19 @@ def member_from_state(
     task: Task,
 ) -> Member:
     """Rebuild a member; `shapes` come from the header of the weights, `read` takes one tensor from them."""
-    if state.get("member") not in MEMBERS:
-        raise ArtifactError(f"expected a member among {', '.join(MEMBERS)}, found {state.get('member')!r}")
-    return MEMBERS[state["member"]].from_state(state, shapes, read, task)
+    name = state.get("member")
+    if not isinstance(name, str) or name not in MEMBERS:
+        raise ArtifactError(f"expected a member among {', '.join(MEMBERS)}, found {name!r:.60}")
+    module, _, last = MEMBERS[name].rpartition(".")
+    return getattr(import_module(module), last).from_state(state, shapes, read, task)
 
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """The weighted average of members' answers, then the temperature that was fitted on development rows."""
+    """The weighted average of members' answers, then the temperature that was fitted on development rows.
+
+    A task whose answers have no average (texts, boxes) has one member.
+    """
 
     members: tuple[Member, ...]
     weights: tuple[float, ...]
@@ -47,15 +69,14 @@ class Ensemble:
     temperature: float = 1.0
 
     def answer(self, source: Source) -> np.ndarray:
-        """Probabilities (N, C), or numbers (N,)."""
-        total: np.ndarray | None = None
-        for member, weight in zip(self.members, self.weights):
-            if weight == 0:
-                continue
-            part = weight * member.answer(source)
-            total = part if total is None else total + part
-        assert total is not None, "an ensemble has at least one member with a weight"
-        return self.task.calibrated(total / sum(self.weights), self.temperature)
+        """The answer to every row: probabilities (N, C), numbers (N,), or what the task likes."""
+        used = [(member, weight) for member, weight in zip(self.members, self.weights) if weight > 0]
+        if not used:
+            raise ArtifactError("expected a member with a weight above 0, found none; fit again")
+        if len(used) == 1:
+            return self.task.calibrated(used[0][0].answer(source), self.temperature)
+        total = sum(weight * member.answer(source) for member, weight in used)
+        return self.task.calibrated(np.asarray(total) / sum(self.weights), self.temperature)
 
     @property
     def columns(self) -> tuple[str, ...]:

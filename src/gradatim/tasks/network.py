@@ -36,13 +36,20 @@ class NetworkMember:
         return tuple(self.codecs)
 
     def answer(self, source: Source) -> np.ndarray:
-        """Probabilities or numbers for every row."""
+        """Its answer to every row."""
         return self.answer_rows(source.encode(self.codecs), np.arange(len(source)))
 
     def answer_rows(self, encoded: Encoded, rows: np.ndarray) -> np.ndarray:
-        """Probabilities or numbers for some rows of an encoded table."""
-        output = network_output(self.network, encoded, rows, self.columns, self.placement)
-        return self.task.answer(output)
+        """Its answer to some rows of an encoded table, in batches of ANSWER_BATCH, without gradients."""
+        training = self.network.training
+        self.network.eval()
+        answers = []
+        with torch.inference_mode(), autocast(self.placement):
+            for start in range(0, max(len(rows), 1), ANSWER_BATCH):
+                batch = encoded.batch(rows[start : start + ANSWER_BATCH], self.columns)
+                answers.append(self.task.respond(self.network, batch.to(self.placement.device)))
+        self.network.train(training)
+        return np.concatenate(answers)
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """JSON state and arrays."""
@@ -59,7 +66,10 @@ class NetworkMember:
         read: Callable[[str], torch.Tensor],
         task: Any,
     ) -> "NetworkMember":
-        """Build the network on `meta`, compare with the header of the weights, only then take memory and load."""
+        """Build the network on `meta`, compare with the header of the weights, only then take memory and load.
+
+        It is built again in memory, so that what it makes for itself and does not save (grids, masks) is there.
+        """
         codecs = {str(entry["column"]): codec_from_json(entry["codec"]) for entry in state["codecs"]}
         with torch.device("meta"):
             planned = build(state["blueprint"]).state_dict()
@@ -69,26 +79,13 @@ class NetworkMember:
             raise ArtifactError(
                 f"tensor '{name}': expected shape {expected.get(name)}, found {shapes.get(name)} in the weights"
             )
-        with torch.device("meta"):
+        placement = Placement.from_json(state["placement"])
+        with torch.random.fork_rng(devices=[]):  # the weights it is born with are thrown away
             network = build(state["blueprint"])
-        network.to_empty(device="cpu")
         network.load_state_dict({name: read(name) for name in shapes})
-        return cls(codecs, dict(state["blueprint"]), network.eval(), Placement.from_json(state["placement"]), task)
-
-
-def network_output(
-    network: nn.Module, encoded: Encoded, rows: np.ndarray, columns: Sequence[str], placement: Placement
-) -> torch.Tensor:
-    """Outputs in float32 on the CPU, (rows, outputs), in batches of ANSWER_BATCH, without gradients."""
-    training = network.training
-    network.eval()
-    outputs = []
-    with torch.inference_mode(), autocast(placement):
-        for start in range(0, len(rows), ANSWER_BATCH):
-            batch = encoded.batch(rows[start : start + ANSWER_BATCH], columns).to(placement.device)
-            outputs.append(network(batch.inputs, batch.present).float().cpu())
-    network.train(training)
-    return torch.cat(outputs) if outputs else torch.zeros(0, 1)
+        if placement.channels_last:  # as it was trained: the layout decides the last bits
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return cls(codecs, dict(state["blueprint"]), network.eval(), placement, task)
 
 
 def blueprint_of(

@@ -1,11 +1,12 @@
 """Regression: the target is a number; the network learns it standardised, by the Huber loss or the squared error."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from gradatim.data.batch import Batch
@@ -14,6 +15,9 @@ from gradatim.data.schema import Column
 from gradatim.errors import CellError
 from gradatim.estimators.linear import Ridge
 from gradatim.estimators.trees import BoostedTreesRegressor
+from gradatim.evaluate.predictions import Predictions
+from gradatim.evaluate.score import score_regression
+from gradatim.tasks.task import note_unknown
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,24 @@ class Regression:
     def answer(self, output: torch.Tensor) -> np.ndarray:
         """Network output → numbers in the target's unit, float64 (N,)."""
         return output[:, 0].double().numpy() * self.codec.std + self.codec.mean
+
+    def respond(self, network: nn.Module, batch: Batch) -> np.ndarray:
+        """Numbers of a batch in the target's unit, float64 (B,)."""
+        return self.answer(network(batch.inputs, batch.present).float().cpu())
+
+    def predictions(
+        self, answer: np.ndarray, rows: Sequence[int] | np.ndarray, *, ids: Mapping[str, Any] | None = None
+    ) -> Predictions:
+        """The numbers, one a row."""
+        return Predictions.of_numbers(rows, answer, self.target, ids=ids)
+
+    def score(self, answer: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+        """Every metric with its interval on the rows whose number is known; the others are counted in a note."""
+        known = np.isfinite(labels)
+        notes = note_unknown(known, self.target)
+        scores = score_regression(labels[known], answer[known], training_mean=float(self.codec.mean))
+        scores["notes"].extend(notes)
+        return scores
 
     def constant(self, labels: np.ndarray) -> np.ndarray:
         """The answer that looks at nothing: the mean."""

@@ -231,7 +231,7 @@ class NetworkTrainer:
         folder = line.memo.stage(name)
         if folder is not None:
             hooks.append(Checkpoint(folder, seconds=60))
-        hooks.append(Progress(quiet=True))
+        hooks.append(Progress(quiet=line.source.progress is None))
         start = None if folder is None else load_checkpoint(folder)
         history = fit(step, batches, plan, hooks, evaluate=None if held is None else evaluate, start=start)
         network.eval()

@@ -300,7 +300,7 @@ class WeightAverage:
 
 
 class Progress:
-    """A bar with the time left on a terminal; elsewhere a line at each tenth; nothing when quiet."""
+    """A bar with the time left on a terminal; elsewhere a line at each quarter; nothing when quiet."""
 
     def __init__(self, *, quiet: bool = False, console: "Console | None" = None) -> None:
         self.quiet = quiet
@@ -326,7 +326,7 @@ class Progress:
             self._task = self._bar.add_task("", total=training.plan.total_steps)
             self._bar.start()
         else:
-            self._next = 0.1 * (int(10 * training.taken / training.plan.total_steps) + 1)
+            self._next = 0.25 * (int(4 * training.taken / training.plan.total_steps) + 1)
 
     def batch(self, training: Training) -> None:
         """Move the bar, at most five times a second; or print a line."""
@@ -336,7 +336,7 @@ class Progress:
                 self._next = now + 0.2
                 self._bar.update(self._task, completed=training.taken, description=self.line(training))
         elif not self.quiet and training.taken >= self._next * training.plan.total_steps:
-            self._next = 0.1 * (int(10 * training.taken / training.plan.total_steps + 1e-9) + 1)
+            self._next = 0.25 * (int(4 * training.taken / training.plan.total_steps + 1e-9) + 1)
             if self.console is not None:
                 self.console.print(f"training {self.line(training)}", highlight=False, soft_wrap=True)
 
