@@ -129,6 +129,21 @@ def test_clipping_bounds_the_update_and_the_norm_is_recorded_before_it():
         assert moved == pytest.approx(min(0.5, norm), rel=1e-4)
 
 
+def test_clipping_equals_pytorch():
+    settings = plan(clip_norm=0.5, epochs=1)
+    network, step = setup(settings)
+    torch.manual_seed(0)
+    other = nn.Linear(6, 1)
+    optimizer = torch.optim.SGD(other.parameters(), 0.02)
+    for batch in batches(*data(), 10)(0):
+        step(batch)
+        optimizer.zero_grad()
+        objective(forward(other, batch), batch).backward()
+        torch.nn.utils.clip_grad_norm_(other.parameters(), 0.5)
+        optimizer.step()
+    assert torch.allclose(network.weight, other.weight, rtol=1e-6)
+
+
 def test_schedule_sets_the_rate_of_each_step():
     settings = plan(schedule="linear", warmup_steps=2, epochs=1)
     _, step = setup(settings)

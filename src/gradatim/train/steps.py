@@ -83,9 +83,10 @@ class Supervised:
         values = {"loss": loss}
         if plan.clip_norm is not None or self.taken % plan.norm_every == 0:
             gradients = [p.grad for p in self._parameters if p.grad is not None]
-            values["gradient_norm"] = norm = torch.nn.utils.get_total_norm(gradients)
+            values["gradient_norm"] = norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
             if plan.clip_norm is not None:
-                torch.nn.utils.clip_grads_with_norm_(self._parameters, plan.clip_norm, norm)
+                # As torch.nn.utils.clip_grad_norm_, without its grouping by device and dtype (40 µs a step).
+                torch._foreach_mul_(gradients, (plan.clip_norm / (norm + 1e-6)).clamp(max=1.0))
         rate = plan.learning_rate * self._factor(self.taken)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
