@@ -375,7 +375,7 @@ def test_weight_average_follows_its_recurrence():
     assert torch.equal(network.weight, seen[-1])
 
 
-def test_progress_prints_a_line_a_tenth_when_piped_and_nothing_when_quiet(capsys):
+def test_progress_prints_a_line_a_quarter_when_piped_and_nothing_when_quiet(capsys):
     import io
 
     from rich.console import Console
@@ -389,7 +389,7 @@ def test_progress_prints_a_line_a_tenth_when_piped_and_nothing_when_quiet(capsys
         if quiet:
             assert lines == []
         else:
-            assert len(lines) == 11 and lines[0].startswith("training 10 %, epoch 3 of 25")
+            assert len(lines) == 5 and lines[0].startswith("training 25 %, epoch 7 of 25")
             assert lines[-1].startswith("training ended after 100 steps") and lines[-1].endswith("epochs")
     terminal = io.StringIO()
     _, step = setup(plan())
