@@ -26,7 +26,7 @@ from gradatim.evaluate.thresholds import choose_threshold
 from gradatim.files import read_json, write_atomic, write_json
 from gradatim.problems import Problems
 from gradatim.request import Request, check_columns, pick_task, read_encoders
-from gradatim.tasks import TASKS, Task
+from gradatim.tasks import SupervisedTask, Task, task_class
 from gradatim.tasks.facts import assemble_facts, check_metric, fingerprint, score_rows
 from gradatim.tasks.memo import Clock, Memo
 from gradatim.tasks.source import Source
@@ -151,7 +151,7 @@ def _fit(
 
 def _train(
     request: Request, table: Table, test_table: Table | None, chosen: Schema, split: Split, findings: Sequence[Any],
-    problems: Problems, task: Task, encoders: Mapping[str, Any], folder: Path | None, clock: Clock, say: Say,
+    problems: Problems, task: SupervisedTask, encoders: Mapping[str, Any], folder: Path | None, clock: Clock, say: Say,
     progress: Progress | None,
 ) -> "Run":
     memo = Memo.open(None if folder is None else folder / "checkpoints")
@@ -179,11 +179,11 @@ def replace_seconds(clock: Clock, share: float) -> Clock:
     return replace(clock, seconds=clock.seconds * share)
 
 
-def _task(table: Table, schema: Schema, request: Request) -> Task:
+def _task(table: Table, schema: Schema, request: Request) -> SupervisedTask:
     name = pick_task(schema)
     check_metric(request.metric, name)
     column = schema.targets[0]
-    task = TASKS[name].fit(column, table.cells(column.name), metric=request.metric)
+    task = task_class(name).fit(column, table.cells(column.name), metric=request.metric)
     check_metric(request.metric, name, len(task.classes))
     return task
 
@@ -255,9 +255,7 @@ class Run:
         answer = self.answer(table, id=id, problems=problems)
         ids = {id: table.cells(id)} if id else None
         rows = np.arange(len(table))
-        if self.task.classes:
-            return Predictions.of_classes(rows, answer, self.task.classes, self.task.target, ids=ids)
-        return Predictions.of_numbers(rows, answer, self.task.target, ids=ids)
+        return self.task.predictions(answer, rows, ids=ids)
 
     def answer(self, table: Table, *, id: str | None = None, problems: Problems | None = None) -> np.ndarray:
         """Probabilities (N, C) in the order of the task's classes, or numbers (N,)."""
@@ -287,6 +285,8 @@ class Run:
         check_metric(metric, self.task.name, len(self.task.classes))
         table = read_table(source)
         target = self.task.target
+        if target is None:
+            raise GradatimError(f"evaluate: expected a task with a target, {self.task.name} has none to compare with")
         if labels is not None:
             table = attach_labels(table, read_table(labels), target, id)
         if target not in table.frame.columns:

@@ -12,18 +12,16 @@ import polars as pl
 from gradatim.data.schema import Schema
 from gradatim.data.split import Split
 from gradatim.data.table import Table
-from gradatim.errors import DataError, GradatimError
+from gradatim.errors import GradatimError
 from gradatim.evaluate.advice import advice
 from gradatim.evaluate.calibrate import calibration
-from gradatim.evaluate.predictions import Predictions
-from gradatim.evaluate.score import METRICS, TOP5_FROM_CLASSES, score_classification, score_regression
+from gradatim.evaluate.score import METRICS, TOP5_FROM_CLASSES
 from gradatim.evaluate.slices import failing_slices
 from gradatim.evaluate.suspects import likely_mislabelled, likely_mistyped
 from gradatim.files import write_atomic
 from gradatim.problems import Problems
-from gradatim.tasks import Task
+from gradatim.tasks import SupervisedTask, Task
 from gradatim.tasks.choose import Candidate
-from gradatim.tasks.classification import Classification
 from gradatim.tasks.memo import Clock
 from gradatim.tasks.supervised import Outcome
 
@@ -47,16 +45,7 @@ def fingerprint(table: Table) -> str:
 
 def score_rows(task: Task, answer: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
     """Every metric with its interval on the rows whose label is known; the others are counted in a note."""
-    known = truth >= 0 if task.classes else np.isfinite(truth)
-    if not known.any():
-        raise DataError(f"expected labels of '{task.target}' that the run knows, found none among {len(truth)} rows")
-    if isinstance(task, Classification):
-        scores = score_classification(truth[known], answer[known], task.classes)
-    else:
-        scores = score_regression(truth[known], answer[known], training_mean=task.codec.mean)
-    if not known.all():
-        scores["notes"].append(f"{int((~known).sum())} rows without a label that the run knows were not scored")
-    return scores
+    return task.score(answer, truth)
 
 
 def headline(task: Task, answer: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
@@ -77,7 +66,9 @@ def check_metric(name: str | None, task: str, classes: int | None = None) -> Non
         raise GradatimError(f"--metric: expected one of {', '.join(allowed)} for {kind}, received '{name}'")
 
 
-def candidate_facts(candidates: Sequence[Candidate], labels: np.ndarray, task: Task) -> list[dict[str, Any]]:
+def candidate_facts(
+    candidates: Sequence[Candidate], labels: np.ndarray, task: SupervisedTask
+) -> list[dict[str, Any]]:
     """Score of each candidate on the rows that it answered without having seen them."""
     found = []
     for candidate in candidates:
@@ -256,8 +247,4 @@ def write_predictions(folder: Path, outcome: Outcome) -> None:
     ):
         if len(rows) == 0:
             continue
-        if task.classes:
-            said = Predictions.of_classes(rows, answers, task.classes, task.target)
-        else:
-            said = Predictions.of_numbers(rows, answers, task.target)
-        said.to_csv(folder / "predictions" / f"{name}.csv")
+        task.predictions(answers, rows).to_csv(folder / "predictions" / f"{name}.csv")

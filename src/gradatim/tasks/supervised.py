@@ -21,10 +21,11 @@ from gradatim.tasks.choose import Candidate, cross_answers, temper, verdict_on_n
 from gradatim.tasks.constant import Constant
 from gradatim.tasks.frozen import FrozenFeatures
 from gradatim.tasks.heads import MEDIA, Head
-from gradatim.tasks.members import Ensemble, Member, Task
+from gradatim.tasks.members import Ensemble, Member
 from gradatim.tasks.memo import Clock, Memo
 from gradatim.tasks.source import Source
 from gradatim.tasks.tables import Trees
+from gradatim.tasks.task import SupervisedTask
 from gradatim.tasks.training import NetworkTrainer
 
 FOLD_ROWS = 2000  # under this many choice rows, candidates are compared by cross-validation
@@ -52,7 +53,7 @@ class Choices:
 class Outcome:
     """Everything the fit found out. `scored` answered the test rows; `final` is what is kept."""
 
-    task: Task
+    task: SupervisedTask
     scored: Ensemble
     final: Ensemble
     candidates: list[Candidate]
@@ -83,7 +84,7 @@ class Line:
     source: Source
     schema: Schema
     split: Split
-    task: Task
+    task: SupervisedTask
     choices: Choices
     clock: Clock
     memo: Memo
@@ -118,7 +119,7 @@ def fit_supervised(
     source: Source,
     schema: Schema,
     split: Split,
-    task: Task,
+    task: SupervisedTask,
     choices: Choices,
     *,
     clock: Clock,
@@ -169,7 +170,7 @@ def fit_supervised(
 
 
 def prepare(
-    source: Source, schema: Schema, split: Split, task: Task, choices: Choices, clock: Clock, memo: Memo,
+    source: Source, schema: Schema, split: Split, task: SupervisedTask, choices: Choices, clock: Clock, memo: Memo,
     say: Callable[[str], None],
 ) -> Line:
     """Fit the codecs of pictures and sounds on the training rows, decode once, and lay out folds or parts."""
