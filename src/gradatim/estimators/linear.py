@@ -226,24 +226,31 @@ def leave_one_out(
     kept = weights > 0
     if not kept.all():
         X, targets, weights = X[kept], targets[kept], weights[kept]
-    roots = np.sqrt(weights)[:, None]
-    if X.shape[1] <= X.shape[0]:
-        values, vectors = scipy.linalg.eigh(gram.gram(X, means, weights), check_finite=False)
-        rotated = gram.centred_product(X, means, vectors) * roots
-    else:
-        values, vectors = scipy.linalg.eigh(gram.kernel(X, means, weights), check_finite=False)
-        rotated = vectors * np.sqrt(np.maximum(values, 0))
+    scaled = targets * np.sqrt(weights)[:, None]
+    tall = X.shape[1] <= X.shape[0]
+    matrix = gram.gram(X, means, weights) if tall else gram.kernel(X, means, weights)
+    values, vectors = scipy.linalg.eigh(matrix, check_finite=False)
     values = np.maximum(values, 0)
+    if tall:
+        moment = vectors.T @ gram.centred_transpose_product(X, means, targets * weights[:, None])
+    else:
+        moment = np.sqrt(values)[:, None] * (vectors.T @ scaled)
     grid = _grid(values, alphas)
-    scaled = targets * roots
-    moment, squares = rotated.T @ scaled, rotated**2
+    shrink = 1 / (values[:, None] + grid)
+    # All penalties in one product: (axes, penalties · targets).
+    shrunk = (shrink[:, :, None] * moment[:, None, :]).reshape(len(values), -1)
     base = weights / weights.sum() if fit_intercept else np.zeros(len(weights))
-    errors = np.empty(len(grid))
-    for place, penalty in enumerate(grid):
-        shrink = 1 / (values + penalty)
-        left = np.maximum(1 - base - squares @ shrink, 1e-12)[:, None]
-        errors[place] = np.mean(((scaled - rotated @ (shrink[:, None] * moment)) / left) ** 2)
-    return grid, errors * len(weights) / weights.sum()
+    errors = np.zeros(len(grid))
+    for start in range(0, X.shape[0], gram.BLOCK):
+        part = slice(start, start + gram.BLOCK)
+        if tall:
+            rotated = gram.centred_product(X[part], means, vectors) * np.sqrt(weights[part])[:, None]
+        else:
+            rotated = vectors[part] * np.sqrt(values)
+        left = np.maximum(1 - base[part, None] - rotated**2 @ shrink, 1e-12)
+        fitted = (rotated @ shrunk).reshape(len(left), len(grid), -1)
+        errors += np.einsum("ngt,ng->g", (scaled[part, None, :] - fitted) ** 2, left**-2)
+    return grid, errors / (weights.sum() * targets.shape[1])
 
 
 def _grid(values: np.ndarray, alphas: ArrayLike | None) -> np.ndarray:
