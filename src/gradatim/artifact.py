@@ -6,28 +6,41 @@ a network is built without memory first and compared with the header of the weig
 """
 
 import json
+import re
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as tensors_to_bytes
 
 from gradatim.data.schema import Schema
-from gradatim.errors import ArtifactError, GradatimError
+from gradatim.data.table import Table
+from gradatim.errors import ArtifactError
 from gradatim.files import path_under, read_json, sha256_of, write_atomic, write_json
+from gradatim.models.address import OWN, allowing
 from gradatim.tasks import Task, task_from_json
-from gradatim.tasks.members import Ensemble, member_from_state
+from gradatim.tasks.facts import check_metric
+from gradatim.tasks.members import Ensemble, Member, member_from_state
+from gradatim.tasks.source import Source
 
 FORMAT = 1
 MANIFEST = "artifact.json"
 WEIGHTS = "weights.safetensors"
+REQUEST = "request.json"
+USES = "uses.jsonl"
+WRITTEN = ("history.csv", "report.html", "report.json", "card.md", "schema.json", USES)  # beside these three
+CHECKPOINT = re.compile(
+    r"\.?(checkpoint-\d+\.(json|safetensors)|decisions\.json|(development|test)\.csv)(\..*\.part)?"
+)
 MAX_HEADER_BYTES = 64 * 2**20
+MOST_MEMBERS = 100
 
 # Format n → n + 1: each takes and returns the manifest. Older runs open through them, one after the other.
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -49,13 +62,16 @@ def save_artifact(folder: Path | str, artifact: Artifact) -> None:
     """Write the weights, then the manifest that names them: a kill in between leaves no half artefact behind."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    members, tensors = [], {}
+    members, tensors, seen = [], {}, set()
     for number, member in enumerate(artifact.ensemble.members):
         state, arrays = member.to_state()
         members.append(state)
         for name, array in arrays.items():
             tensor = torch.from_numpy(np.ascontiguousarray(array)) if isinstance(array, np.ndarray) else array
-            tensors[f"{number}/{name}"] = tensor.detach().cpu().contiguous()
+            tensor = tensor.detach().cpu().contiguous()
+            place = tensor.untyped_storage().data_ptr()  # safetensors wants tied weights written out twice
+            tensors[f"{number}/{name}"] = tensor.clone() if place in seen else tensor
+            seen.add(place)
     write_atomic(folder / WEIGHTS, tensors_to_bytes(tensors))
     manifest = {
         "format": FORMAT,
@@ -79,35 +95,93 @@ def load_artifact(folder: Path | str) -> Artifact:
     Source of the rules: the paragraph on safety in docs/architecture.md.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder)
-    check_files(folder, manifest)
-    header = tensor_header(folder / WEIGHTS)
     try:
+        manifest = read_manifest(folder)
+        check_files(folder, manifest)
+        header = tensor_header(folder / WEIGHTS)
         schema = Schema.from_json(manifest["schema"])
         task = task_from_json(manifest["task"])
-        members = []
-        with safe_open(folder / WEIGHTS, framework="pt") as weights:
-            for number, state in enumerate(manifest["members"]):
-                prefix = f"{number}/"
-                shapes = {n.removeprefix(prefix): tuple(v["shape"]) for n, v in header.items() if n.startswith(prefix)}
-
-                def read(name: str, prefix: str = prefix) -> torch.Tensor:
-                    return weights.get_tensor(prefix + name)
-
-                members.append(member_from_state(state, shapes, read, task))
-        shares = [float(weight) for weight in manifest["member_weights"]]
-        if len(shares) != len(members) or not members or not all(0 <= share <= 1 for share in shares):
-            raise ArtifactError("expected one weight between 0 and 1 for each member")
-        ensemble = Ensemble(tuple(members), tuple(shares), task, float(manifest["temperature"]))
-    except GradatimError as error:
-        raise ArtifactError(f"{folder / MANIFEST}: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, SafetensorError) as error:
-        detail = " ".join(str(error).split())[:200]
+        members = read_members(folder, manifest["members"], header, task)
+        ensemble = Ensemble(members, tuple(map(float, manifest["member_weights"])), task, float(manifest["temperature"]))
+        check_whole(schema, ensemble)
+        provenance, split, recipe = (plain_object(manifest, name) for name in ("provenance", "split", "recipe"))
+    except ArtifactError as error:
+        text = str(error)
+        raise ArtifactError(text if text.startswith(str(folder)) else f"{folder / MANIFEST}: {one_line(text)}") from None
+    except Exception as error:  # a damaged file may fail anywhere; the cause is named, the file refused
         raise ArtifactError(
-            f"{folder / MANIFEST}: expected a run of gradatim, found a damaged one ({type(error).__name__}: {detail}); "
-            "restore the folder from a copy or fit again"
+            f"{folder / MANIFEST}: expected a run of gradatim, found a damaged one ({type(error).__name__}: "
+            f"{one_line(str(error))}); restore the folder from a copy or fit again"
         ) from None
-    return Artifact(schema, task, ensemble, manifest["provenance"], manifest["split"], manifest["recipe"])
+    return Artifact(schema, task, ensemble, provenance, split, recipe)
+
+
+def one_line(text: str, most: int = 300) -> str:
+    """A message without line breaks, cut where it grows long."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"
+
+
+def plain_object(manifest: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """One of the manifest's free objects."""
+    if not isinstance(manifest[name], dict):
+        raise ArtifactError(f"expected an object '{name}', found {type(manifest[name]).__name__}")
+    return manifest[name]
+
+
+def read_members(
+    folder: Path, states: Any, header: Mapping[str, Mapping[str, Any]], task: Task
+) -> tuple[Member, ...]:
+    """Rebuild the members; every tensor of the file must belong to one of them."""
+    if not isinstance(states, list) or not 0 < len(states) <= MOST_MEMBERS:
+        raise ArtifactError(f"expected a list of 1 to {MOST_MEMBERS} members, found something else")
+    prefixes = {f"{number}/" for number in range(len(states))}
+    strange = next((name for name in header if name.partition("/")[0] + "/" not in prefixes), None)
+    if strange is not None:
+        raise ArtifactError(f"expected tensors of the members alone, found also '{strange:.80}'")
+    members = []
+    with safe_open(folder / WEIGHTS, framework="pt") as weights:
+        for number, state in enumerate(states):
+            prefix = f"{number}/"
+            shapes = {n.removeprefix(prefix): tuple(v["shape"]) for n, v in header.items() if n.startswith(prefix)}
+
+            def read(name: str, prefix: str = prefix) -> torch.Tensor:
+                tensor = weights.get_tensor(prefix + name)
+                if tensor.is_floating_point() and bool(tensor.isinf().any() | tensor.isnan().any()):
+                    raise ArtifactError(f"tensor '{prefix + name:.80}': expected finite numbers, found others")
+                return tensor
+
+            members.append(member_from_state(state, shapes, read, task))
+    return tuple(members)
+
+
+def check_whole(schema: Schema, ensemble: Ensemble) -> None:
+    """Refuse parts that do not belong together; last, each member answers a row that has no cells.
+
+    That one answer meets every width from the codecs to the classes, so a file whose parts disagree is refused here
+    and not when somebody predicts.
+    """
+    task, shares = ensemble.task, ensemble.weights
+    if len(shares) != len(ensemble.members) or not all(0 <= share <= 1 for share in shares) or sum(shares) <= 0:
+        raise ArtifactError("expected one weight between 0 and 1 for each member, not all of them 0")
+    if not 1e-3 <= ensemble.temperature <= 1e3:
+        raise ArtifactError(f"expected a temperature between 0.001 and 1000, found {ensemble.temperature}")
+    if [column.name for column in schema.targets] != [task.target]:
+        raise ArtifactError(f"expected the schema's one target to be '{task.target:.80}', found another")
+    if task.name == "classification" and len(task.classes) < 2:
+        raise ArtifactError(f"expected at least two classes, found {len(task.classes)}")
+    check_metric(task.metric, task.name, len(task.classes))
+    kinds = {column.name: column.kind for column in schema.inputs}
+    foreign = next((name for name in ensemble.columns if name not in kinds), None)
+    if foreign is not None:
+        raise ArtifactError(f"expected members that look at input columns of the schema, found one at '{foreign:.80}'")
+    blank = Table(pl.DataFrame({name: pl.Series([None], dtype=pl.String) for name in kinds} or {"": [None]}))
+    shape = (1, len(task.classes)) if task.classes else (1,)
+    for number, member in enumerate(ensemble.members):
+        answer = np.asarray(member.answer(Source(blank)))
+        if answer.shape != shape or not np.isfinite(answer).all():
+            raise ArtifactError(f"member {number}: expected an answer of shape {shape}, found {answer.shape} or one "
+                                "that is not finite")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -115,15 +189,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise ArtifactError(f"{folder}: expected the folder of a run, found none; `gradatim fit` makes one")
     if not (folder / MANIFEST).is_file():
-        if (folder / "request.json").is_file():
+        if (folder / REQUEST).is_file():
             raise ArtifactError(f"{folder}: this run is not finished; go on with `gradatim fit --resume {folder}`")
         raise ArtifactError(f"{folder}: expected {MANIFEST} in the folder, found none; is this the folder of a run?")
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("kind") != "gradatim run":
         raise ArtifactError(f"{folder / MANIFEST}: expected the manifest of a run, found something else")
     version = manifest.get("format")
-    if not isinstance(version, int) or version > FORMAT:
-        raise ArtifactError(f"{folder}: expected format {FORMAT} or older, found {version!r}; upgrade gradatim")
+    if not isinstance(version, int) or isinstance(version, bool) or version > FORMAT:
+        raise ArtifactError(f"{folder}: expected format {FORMAT} or older, found {version!r:.80}; upgrade gradatim")
     while version < FORMAT:
         if version not in UPGRADES:
             raise ArtifactError(f"{folder}: format {version} can no longer be opened; use the gradatim that wrote it")
@@ -139,8 +213,8 @@ def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
         raise ArtifactError(f"{folder / MANIFEST}: expected size and hash of {WEIGHTS}, found none")
     for name, facts in files.items():
         path = path_under(folder, name)
-        if not path.is_file():
-            raise ArtifactError(f"{path}: expected a file of {facts.get('bytes')} bytes, found none")
+        if not isinstance(facts, dict) or not path.is_file():
+            raise ArtifactError(f"{path}: expected a file with its size and hash in {MANIFEST}, found none")
         if path.stat().st_size != facts.get("bytes") or sha256_of(path) != facts.get("sha256"):
             raise ArtifactError(f"{path}: expected the content that was saved, found other; restore it from a copy")
 
@@ -156,43 +230,84 @@ def tensor_header(path: Path) -> dict[str, dict[str, Any]]:
             header = json.loads(file.read(length))
         except (ValueError, RecursionError):
             raise ArtifactError(f"{path}: expected a safetensors header, found damaged bytes") from None
+    if not isinstance(header, dict) or not all(isinstance(entry, dict) for entry in header.values()):
+        raise ArtifactError(f"{path}: expected a safetensors header, found damaged bytes")
     header.pop("__metadata__", None)
     return header
 
 
 def record_use(folder: Path | str, use: Mapping[str, Any]) -> int:
     """Note that a test set was scored; returns how often this run has been scored, this time included."""
-    path = Path(folder) / "uses.jsonl"
+    path = Path(folder) / USES
     line = json.dumps({"time": time.strftime("%Y-%m-%dT%H:%M:%S"), **use})
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(line + "\n")
-    return len(path.read_text(encoding="utf-8").splitlines())
+    with open(path, "a+b") as file:
+        file.seek(0)
+        before = file.read()
+        torn = bool(before) and not before.endswith(b"\n")  # a kill in the middle of a line: it stays a line
+        file.write((b"\n" if torn else b"") + line.encode() + b"\n")
+    return sum(bool(entry.strip()) for entry in before.splitlines()) + 1
+
+
+def read_uses(folder: Path | str) -> list[dict[str, Any]]:
+    """Every time the run was scored on a test set; a line that cannot be read still counts as one."""
+    path = Path(folder) / USES
+    if not path.is_file():
+        return []
+    found = []
+    for line in path.read_bytes().splitlines():
+        if line.strip():
+            try:
+                use = json.loads(line)
+            except (ValueError, RecursionError):
+                use = None
+            found.append(use if isinstance(use, dict) else {"source": "a line that cannot be read"})
+    return found
+
+
+def check_folder(folder: Path | str, *, force: bool = False) -> None:
+    """Raise ArtifactError unless `claim_folder` would succeed; changes nothing."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError(f"{folder}: expected a folder to write to, found a file")
+    ours = (folder / MANIFEST).exists() or (folder / REQUEST).exists()
+    if ours and not force:
+        raise ArtifactError(f"{folder}: a run is there already; choose another -o, or pass --force to replace it")
+    if folder.exists() and any(folder.iterdir()) and not ours:
+        raise ArtifactError(f"{folder}: expected a new or empty folder, found files that are no run; choose another -o")
 
 
 def claim_folder(folder: Path | str, *, force: bool = False) -> Path:
     """An empty folder for a new run; an existing run is kept unless `force`, foreign files are never deleted."""
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise ArtifactError(f"{folder}: expected a folder to write to, found a file")
-    ours = (folder / MANIFEST).exists() or (folder / "request.json").exists()
-    if ours and not force:
-        raise ArtifactError(f"{folder}: a run is there already; choose another -o, or pass --force to replace it")
-    if folder.exists() and any(folder.iterdir()) and not ours:
-        raise ArtifactError(f"{folder}: expected a new or empty folder, found files that are no run; choose another -o")
-    if ours:
+    check_folder(folder, force=force)
+    if folder.exists():
         remove_run(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def remove_run(folder: Path) -> None:
-    """Delete what a run wrote, and nothing else."""
-    for name in (MANIFEST, "request.json"):  # first, so that a kill leaves no run that looks whole
-        (folder / name).unlink(missing_ok=True)
-    for name in (WEIGHTS, "history.csv", "report.html", "report.json", "card.md", "uses.jsonl", "schema.json"):
-        (folder / name).unlink(missing_ok=True)
+    """Delete what a run wrote, and nothing else: no foreign file, nothing behind a link.
+
+    The weights go first and the manifest last, so that a kill leaves what is no whole run but known as one of ours.
+    """
+    for path in [*(folder / "checkpoints").rglob("*"), *(folder / "predictions").glob("*")]:
+        within = not any(parent.is_symlink() for parent in (folder / "checkpoints", folder / "predictions", *path.parents))
+        if within and CHECKPOINT.fullmatch(path.name) and not path.is_dir():
+            path.unlink()
+    for name in (WEIGHTS, *WRITTEN, MANIFEST, REQUEST):
+        for path in [folder / name, *folder.glob(f".{name}.*.part")]:
+            if path.is_file() or path.is_symlink():
+                path.unlink()
     for sub in ("predictions", "checkpoints"):
-        for path in sorted((folder / sub).rglob("*"), reverse=True):
-            path.unlink() if path.is_file() or path.is_symlink() else path.rmdir()
-        if (folder / sub).is_dir():
-            (folder / sub).rmdir()
+        if not (folder / sub).is_symlink():
+            remove_empty(folder / sub)
+
+
+def remove_empty(folder: Path) -> None:
+    """Delete a folder that holds nothing but empty folders."""
+    for path in sorted((path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()), reverse=True):
+        if not any(path.iterdir()):
+            path.rmdir()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

@@ -362,10 +362,13 @@ class Run:
         write_atomic(folder / "card.md", self.card())
 
 
-def load(folder: Path | str) -> Run:
-    """Open a saved run; raises ArtifactError in one line for anything missing, damaged or unsafe."""
+def load(folder: Path | str, *, packages: Sequence[str] = ("gradatim",)) -> Run:
+    """Open a saved run; raises ArtifactError in one line for anything missing, damaged or unsafe.
+
+    packages: those whose networks may be built; name a package of your own only if you trust its code.
+    """
     folder = Path(folder)
-    artifact = load_artifact(folder)
+    artifact = load_artifact(folder, packages=packages)
     facts = read_json(folder / "report.json") if (folder / "report.json").is_file() else {}
     return Run(artifact, facts, folder)
 

@@ -172,7 +172,7 @@ def build(blueprint: Mapping[str, Any], *, packages: Sequence[str] | None = None
     allowed = _allowed.get() if packages is None else tuple(packages)
     builder = resolve(blueprint["address"], packages=allowed)
     check_arguments(builder, arguments)
-    with _allowing(allowed):
+    with allowing(allowed):
         try:
             return builder(**arguments)
         except GradatimError:
@@ -182,7 +182,8 @@ def build(blueprint: Mapping[str, Any], *, packages: Sequence[str] | None = None
 
 
 @contextmanager
-def _allowing(packages: tuple[str, ...]) -> Iterator[None]:
+def allowing(packages: tuple[str, ...]) -> Iterator[None]:
+    """Within it, networks of these packages may be built from an address."""
     token = _allowed.set(packages)
     try:
         yield
