@@ -89,9 +89,10 @@ def save_artifact(folder: Path | str, artifact: Artifact) -> None:
     write_json(folder / MANIFEST, manifest)
 
 
-def load_artifact(folder: Path | str) -> Artifact:
+def load_artifact(folder: Path | str, *, packages: Sequence[str] = (OWN,)) -> Artifact:
     """Open a run folder; raises ArtifactError in one line for anything missing, damaged or unsafe.
 
+    packages: those whose networks may be built, see `gradatim.models.address.resolve`.
     Source of the rules: the paragraph on safety in docs/architecture.md.
     """
     folder = Path(folder)
@@ -101,13 +102,15 @@ def load_artifact(folder: Path | str) -> Artifact:
         header = tensor_header(folder / WEIGHTS)
         schema = Schema.from_json(manifest["schema"])
         task = task_from_json(manifest["task"])
-        members = read_members(folder, manifest["members"], header, task)
-        ensemble = Ensemble(members, tuple(map(float, manifest["member_weights"])), task, float(manifest["temperature"]))
+        with allowing(tuple(packages)):
+            members = read_members(folder, manifest["members"], header, task)
+        shares = tuple(map(float, manifest["member_weights"]))
+        ensemble = Ensemble(members, shares, task, float(manifest["temperature"]))
         check_whole(schema, ensemble)
         provenance, split, recipe = (plain_object(manifest, name) for name in ("provenance", "split", "recipe"))
     except ArtifactError as error:
-        text = str(error)
-        raise ArtifactError(text if text.startswith(str(folder)) else f"{folder / MANIFEST}: {one_line(text)}") from None
+        text = one_line(str(error))
+        raise ArtifactError(text if text.startswith(str(folder)) else f"{folder / MANIFEST}: {text}") from None
     except Exception as error:  # a damaged file may fail anywhere; the cause is named, the file refused
         raise ArtifactError(
             f"{folder / MANIFEST}: expected a run of gradatim, found a damaged one ({type(error).__name__}: "
@@ -166,22 +169,22 @@ def check_whole(schema: Schema, ensemble: Ensemble) -> None:
         raise ArtifactError("expected one weight between 0 and 1 for each member, not all of them 0")
     if not 1e-3 <= ensemble.temperature <= 1e3:
         raise ArtifactError(f"expected a temperature between 0.001 and 1000, found {ensemble.temperature}")
-    if [column.name for column in schema.targets] != [task.target]:
-        raise ArtifactError(f"expected the schema's one target to be '{task.target:.80}', found another")
+    if [column.name for column in schema.targets] != ([] if task.target is None else [task.target]):
+        raise ArtifactError(f"expected '{task.target!s:.80}' as the one target of the schema, found another")
     if task.name == "classification" and len(task.classes) < 2:
         raise ArtifactError(f"expected at least two classes, found {len(task.classes)}")
-    check_metric(task.metric, task.name, len(task.classes))
-    kinds = {column.name: column.kind for column in schema.inputs}
-    foreign = next((name for name in ensemble.columns if name not in kinds), None)
+    if task.name in ("classification", "regression"):
+        check_metric(task.metric, task.name, len(task.classes))
+    inputs = [column.name for column in schema.inputs]
+    foreign = next((name for name in ensemble.columns if name not in inputs), None)
     if foreign is not None:
-        raise ArtifactError(f"expected members that look at input columns of the schema, found one at '{foreign:.80}'")
-    blank = Table(pl.DataFrame({name: pl.Series([None], dtype=pl.String) for name in kinds} or {"": [None]}))
-    shape = (1, len(task.classes)) if task.classes else (1,)
+        raise ArtifactError(f"expected members that look at inputs of the schema, found one at '{foreign:.80}'")
+    blank = Source(Table(pl.DataFrame({name: pl.Series([None], dtype=pl.String) for name in inputs})))
     for number, member in enumerate(ensemble.members):
-        answer = np.asarray(member.answer(Source(blank)))
-        if answer.shape != shape or not np.isfinite(answer).all():
-            raise ArtifactError(f"member {number}: expected an answer of shape {shape}, found {answer.shape} or one "
-                                "that is not finite")
+        answer = np.asarray(member.answer(blank))
+        task.predictions(answer, [0])
+        if answer.dtype.kind == "f" and not np.isfinite(answer).all():
+            raise ArtifactError(f"member {number}: expected finite answers, found others")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -291,17 +294,17 @@ def remove_run(folder: Path) -> None:
 
     The weights go first and the manifest last, so that a kill leaves what is no whole run but known as one of ours.
     """
-    for path in [*(folder / "checkpoints").rglob("*"), *(folder / "predictions").glob("*")]:
-        within = not any(parent.is_symlink() for parent in (folder / "checkpoints", folder / "predictions", *path.parents))
-        if within and CHECKPOINT.fullmatch(path.name) and not path.is_dir():
-            path.unlink()
+    for sub in (folder / "checkpoints", folder / "predictions"):
+        for path in [] if sub.is_symlink() else sub.rglob("*"):
+            if CHECKPOINT.fullmatch(path.name) and not path.is_dir():
+                path.unlink()
     for name in (WEIGHTS, *WRITTEN, MANIFEST, REQUEST):
         for path in [folder / name, *folder.glob(f".{name}.*.part")]:
             if path.is_file() or path.is_symlink():
                 path.unlink()
-    for sub in ("predictions", "checkpoints"):
-        if not (folder / sub).is_symlink():
-            remove_empty(folder / sub)
+    for sub in (folder / "checkpoints", folder / "predictions"):
+        if not sub.is_symlink():
+            remove_empty(sub)
 
 
 def remove_empty(folder: Path) -> None:

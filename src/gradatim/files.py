@@ -16,6 +16,8 @@ MAX_JSON_BYTES = 64 * 2**20
 def write_atomic(path: Path | str, data: bytes | str) -> None:
     """Write a file so that at any moment either the old or the new content is there, whole."""
     path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path}: expected the name of a file to write, received a folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     payload = data.encode() if isinstance(data, str) else data
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")

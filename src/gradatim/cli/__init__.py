@@ -27,6 +27,7 @@ app = App(
     help="From a table of pictures, texts, sounds and numbers to a checked, explained, saved model.",
     version=__version__,
     help_on_error=False,
+    suppress_keyboard_interrupt=False,
 )
 for _name, (_target, _line) in COMMANDS.items():
     app.command(_target, name=_name, help=_line)
@@ -40,12 +41,25 @@ def main() -> None:
     # them: 6 times the processor time was measured. It must be said before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        app(print_error=False, exit_on_error=False)
+        app(sys.argv[1:], print_error=False, exit_on_error=False)
+        sys.stdout.flush()
     except (GradatimError, CycloptsError) as error:
-        print("gradatim: " + " ".join(str(error).split()), file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("gradatim: interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
-    except BrokenPipeError:
+        raise SystemExit(complain(str(error), 2)) from None
+    except BrokenPipeError:  # the reader of our output has enough: no error, and nothing more to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise SystemExit(0) from None
+    except OSError as error:
+        place = "" if error.filename is None else f"{error.filename}: "
+        raise SystemExit(complain(f"{place}the system says '{error.strerror or error}'", 2)) from None
+    except MemoryError:
+        advice = "expected enough memory, found none left; use fewer rows or smaller inputs"
+        raise SystemExit(complain(advice, 2)) from None
+    except KeyboardInterrupt as interruption:
+        hint = f"; {interruption}" if str(interruption) else ""
+        raise SystemExit(complain(f"interrupted{hint}", 130)) from None
+
+
+def complain(message: str, code: int) -> int:
+    """One plain line on standard error; returns the exit code."""
+    print("gradatim: " + " ".join(message.split()), file=sys.stderr, flush=True)
+    return code

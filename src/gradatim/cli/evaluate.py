@@ -47,7 +47,7 @@ def evaluate(
 
         if source is None:
             raise GradatimError("evaluate: expected a table after the run: gradatim evaluate RUN TABLE [--labels FILE]")
-        scores = load(subject).evaluate(source, labels=labels, id=id, constraint=constraint)
+        scores = load(subject).evaluate(source, labels=labels, id=id, constraint=constraint, metric=metric)
     else:
         from gradatim.evaluate.foreign import score_files
 

@@ -11,9 +11,11 @@ from torch import nn
 from gradatim.data.codecs import Codec, codec_from_json
 from gradatim.data.loader import Encoded
 from gradatim.data.schema import Column
-from gradatim.device import Placement, autocast
-from gradatim.errors import ArtifactError
+from gradatim.device import Placement, autocast, choose
+from gradatim.errors import ArtifactError, GradatimError
+from gradatim.files import to_json_bytes
 from gradatim.models.address import build
+from gradatim.models.outline import outline
 from gradatim.tasks.source import Source
 
 FUSION = "gradatim.models.fusion.network.fusion_network"
@@ -71,21 +73,40 @@ class NetworkMember:
         It is built again in memory, so that what it makes for itself and does not save (grids, masks) is there.
         """
         codecs = {str(entry["column"]): codec_from_json(entry["codec"]) for entry in state["codecs"]}
-        with torch.device("meta"):
-            planned = build(state["blueprint"]).state_dict()
-        expected = {name: tuple(tensor.shape) for name, tensor in planned.items()}
+        expected = outline(state["blueprint"], tensors=len(shapes))
         if expected != dict(shapes):
             name = sorted(set(expected.items()) ^ set(dict(shapes).items()))[0][0]
             raise ArtifactError(
                 f"tensor '{name}': expected shape {expected.get(name)}, found {shapes.get(name)} in the weights"
             )
-        placement = Placement.from_json(state["placement"])
+        _check_inputs(state["blueprint"], codecs)
+        placement = _here(Placement.from_json(state["placement"]))
         with torch.random.fork_rng(devices=[]):  # the weights it is born with are thrown away
             network = build(state["blueprint"])
         network.load_state_dict({name: read(name) for name in shapes})
         if placement.channels_last:  # as it was trained: the layout decides the last bits
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return cls(codecs, dict(state["blueprint"]), network.eval(), placement, task)
+        return cls(codecs, dict(state["blueprint"]), network.to(placement.device).eval(), placement, task)
+
+
+def _here(placement: Placement) -> Placement:
+    """The placement, or this machine's own where it lacks the device."""
+    try:
+        choose(device=placement.device)
+    except (GradatimError, RuntimeError):
+        return choose()
+    return placement
+
+
+def _check_inputs(blueprint: Mapping[str, Any], codecs: Mapping[str, Codec]) -> None:
+    """Refuse codecs that encode otherwise than the network was built for: they would lead out of its tables."""
+    inputs = (blueprint.get("arguments") or {}).get("inputs")
+    if not isinstance(inputs, Mapping):
+        return
+    described = {name: (codec.kind, codec.describe()) for name, codec in codecs.items()}
+    wanted = {name: (column["kind"], column["describe"]) for name, column in inputs.items()}
+    if to_json_bytes(described) != to_json_bytes(wanted):
+        raise ArtifactError("expected codecs that the network was built for, found others")
 
 
 def blueprint_of(
