@@ -294,23 +294,30 @@ def remove_run(folder: Path) -> None:
 
     The weights go first and the manifest last, so that a kill leaves what is no whole run but known as one of ours.
     """
-    for sub in (folder / "checkpoints", folder / "predictions"):
-        for path in [] if sub.is_symlink() else sub.rglob("*"):
-            if CHECKPOINT.fullmatch(path.name) and not path.is_dir():
-                path.unlink()
+    remove_inside(folder / "checkpoints")
+    remove_inside(folder / "predictions")
     for name in (WEIGHTS, *WRITTEN, MANIFEST, REQUEST):
         for path in [folder / name, *folder.glob(f".{name}.*.part")]:
             if path.is_file() or path.is_symlink():
                 path.unlink()
-    for sub in (folder / "checkpoints", folder / "predictions"):
-        if not sub.is_symlink():
-            remove_empty(sub)
 
 
-def remove_empty(folder: Path) -> None:
-    """Delete a folder that holds nothing but empty folders."""
-    for path in sorted((path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()), reverse=True):
-        if not any(path.iterdir()):
-            path.rmdir()
-    if folder.is_dir() and not any(folder.iterdir()):
+def remove_inside(folder: Path) -> None:
+    """Delete checkpoints and predictions of ours in a folder of a run, and the folders that are empty then."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is inside a folder comes before it
+        if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif CHECKPOINT.fullmatch(path.name):
+            path.unlink()
+    if not any(folder.iterdir()):
         folder.rmdir()
+
+
+def copy_records(source: Path, target: Path) -> None:
+    """Copy what the artifact itself does not hold: history, predictions, and how often the run was scored."""
+    for name in ("history.csv", USES, "predictions/development.csv", "predictions/test.csv"):
+        if (source / name).is_file():
+            write_atomic(target / name, (source / name).read_bytes())

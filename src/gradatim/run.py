@@ -11,10 +11,22 @@ import numpy as np
 import polars as pl
 
 from gradatim import __version__
-from gradatim.artifact import Artifact, check_folder, claim_folder, load_artifact, record_use, save_artifact
+from gradatim.artifact import (
+    REQUEST,
+    Artifact,
+    check_folder,
+    claim_folder,
+    copy_records,
+    load_artifact,
+    read_uses,
+    record_use,
+    remove_inside,
+    save_artifact,
+)
 from gradatim.audit.audit import audit_table
 from gradatim.data.duplicates import find_ties
 from gradatim.data.infer import infer_schema
+from gradatim.data.join import attach_labels
 from gradatim.data.readers import read_table
 from gradatim.data.schema import Schema
 from gradatim.data.split import Split, make_split
@@ -55,7 +67,8 @@ def fit(
     source: a file, a folder of class folders, or a pandas / polars / Arrow frame. output: a folder to write the run
     to (None: nothing is written). say receives a line at each stage; progress (cells done, cells in all) while files
     are decoded, and with it training shows a bar. The other options are the fields of `Request`: task, id, group,
-    time, split, ignore, kinds, encoders, fusion, metric, minutes (of the whole call), epochs, seed, ledger ("masked" or "refit").
+    time, split, ignore, kinds, encoders, fusion, metric, minutes (of the whole call), epochs, seed, ledger ("masked" or
+    "refit").
     Raises GradatimError, one line, for anything that the user can mend.
 
     >>> import polars as pl
@@ -103,7 +116,7 @@ def resume(folder: Path | str, *, say: Say | None = None, progress: Progress | N
         path = folder / "request.json"
         raise GradatimError(f"{path}: expected the request of a run, found a damaged one ({error})") from None
     if not request.source:
-        raise GradatimError(f"{folder}: this run was fitted on a frame in memory and cannot go on; fit again with force")
+        raise GradatimError(f"{folder}: this run was fitted on a frame in memory, which is gone; fit again with force")
     return _fit(request.source, request.test, request, lambda: folder, say or (lambda line: None), progress)
 
 
@@ -222,16 +235,6 @@ def _torch_version() -> str:
     return str(torch.__version__)
 
 
-def read_uses(folder: Path) -> list[dict[str, Any]]:
-    """Every time the run was scored on a test set."""
-    path = folder / "uses.jsonl"
-    if not path.is_file():
-        return []
-    import json
-
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
 @dataclass(slots=True)
 class Run:
     """A fitted run: predict, evaluate, report, save. `facts` is what the report tells, as JSON values."""
@@ -340,9 +343,12 @@ class Run:
 
     def save(self, folder: Path | str, *, force: bool = False) -> None:
         """Write the run to a folder of JSON and safetensors."""
-        folder = claim_folder(folder, force=force)
-        self._write(folder, None, None)
-        self.folder = folder
+        if self.folder is None or Path(folder).resolve() != self.folder.resolve():
+            claim_folder(folder, force=force)
+            if self.folder is not None:
+                copy_records(self.folder, Path(folder))
+        self.folder = Path(folder)
+        self._write(self.folder, self._fitted_table(), None)
 
     def _write(self, folder: Path, table: Table | None, outcome: Outcome | None) -> None:
         from gradatim.tasks.facts import write_history, write_predictions
@@ -350,9 +356,11 @@ class Run:
         if outcome is not None:
             write_history(folder, outcome)
             write_predictions(folder, outcome)
+        write_json(folder / REQUEST, self.artifact.recipe.get("request", {}))  # first: the mark of an unfinished run
         self.artifact.schema.save(folder / "schema.json")
         self._write_report(folder, table)
         save_artifact(folder, self.artifact)
+        remove_inside(folder / "checkpoints")
 
     def _write_report(self, folder: Path, table: Table | None) -> None:
         from gradatim.evaluate.report import build_report
@@ -371,28 +379,3 @@ def load(folder: Path | str, *, packages: Sequence[str] = ("gradatim",)) -> Run:
     artifact = load_artifact(folder, packages=packages)
     facts = read_json(folder / "report.json") if (folder / "report.json").is_file() else {}
     return Run(artifact, facts, folder)
-
-
-def attach_labels(table: Table, labels: Table, target: str, id: str | None) -> Table:
-    """The table with the labels of another one, matched by `id`; every row must find exactly one label."""
-    if target not in labels.frame.columns:
-        raise DataError(f"{labels.source}: expected a column '{target}', found {', '.join(labels.frame.columns)}")
-    if id is None:
-        shared = [n for n in table.frame.columns if n in labels.frame.columns and n != target]
-        if len(shared) != 1:
-            raise DataError(f"{labels.source}: expected --id to say which column joins labels and rows; "
-                            f"shared: {', '.join(shared) or 'none'}")
-        id = shared[0]
-    for part in (table, labels):
-        if id not in part.frame.columns:
-            raise DataError(f"{part.source}: expected the id column '{id}', found {', '.join(part.frame.columns)}")
-    truth = labels.frame.select(pl.col(id).cast(pl.String), pl.col(target))
-    if truth.get_column(id).is_duplicated().any():
-        raise DataError(f"{labels.source}: expected each '{id}' once, found some twice; remove the duplicates")
-    frame = table.frame.drop(target, strict=False).with_columns(pl.col(id).cast(pl.String))
-    joined = frame.join(truth, on=id, how="left", maintain_order="left")
-    lost = joined.get_column(target).null_count()
-    if lost:
-        first = joined.filter(pl.col(target).is_null()).get_column(id)[0]
-        raise DataError(f"{labels.source}: expected a label for each row, found none for {lost} (first: '{first}')")
-    return Table(joined, table.folder, table.lines, table.source, table.notes)
