@@ -273,9 +273,9 @@ def fitted_candidate(line: Line, title: str, kind: str, columns: Sequence[Column
     member = fit(first_rows)
     first = member.answer_rows(line.source, first_held)
     seconds = time.perf_counter() - began
-    affordable = line.memo.decide(
-        f"folds of {title}", lambda: int(np.clip(0.06 * line.clock.seconds / max(seconds, 1e-3), 1, len(line.parts)))
-    )
+    fits = 0.06 * line.clock.seconds / max(seconds, 1e-3) if line.choices.epochs is None else len(line.parts)
+    affordable = line.memo.decide(f"folds of {title}", lambda: int(np.clip(fits, 1, len(line.parts))))
+
     def answer(fitted: np.ndarray, held: np.ndarray) -> np.ndarray:
         return first if held is first_held else fit(fitted).answer_rows(line.source, held)
 

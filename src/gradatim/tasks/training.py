@@ -227,7 +227,8 @@ class NetworkTrainer:
         hooks: list[Any] = [KeepBest(network, None if held is None else MONITOR)]
         if held is not None:
             hooks.append(EarlyStop(MONITOR, patience=max(8, plan.epochs // 3), first=plan.epochs // 2))
-        hooks.append(Deadline(max(2.0, 1.5 * plan.forecast.get("total_seconds", 1e9))))
+        if line.choices.epochs is None:  # epochs that were asked for are not cut short
+            hooks.append(Deadline(max(2.0, 1.5 * plan.forecast.get("total_seconds", 1e9))))
         folder = line.memo.stage(name)
         if folder is not None:
             hooks.append(Checkpoint(folder, seconds=60))
