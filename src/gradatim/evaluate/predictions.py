@@ -1,7 +1,7 @@
 """What a model said, keyed by row: the frame that scores, slices and the report read, whoever's model it was."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ ROW = "row"
 class Predictions:
     """One line a row: `row`, id columns if any, `prediction` (original spelling or number), `probability:CLASS`….
 
-    task: "classification" or "regression"; target: the column predicted; classes: in the order of the
-    probability columns; problems: cells that could not be read and counted as absent. Round-trips through CSV
-    and Parquet (without the problems).
+    task: "classification", "regression" or another, which owns its columns (texts, boxes as JSON …); target: what
+    is predicted; classes: in the order of the probability columns; problems: cells that could not be read and
+    counted as absent; column: the one that holds the answer. Round-trips through CSV and Parquet (without the
+    problems).
 
     >>> said = Predictions.of_classes([4, 7], np.array([[0.9, 0.1], [0.3, 0.7]]), ["no", "yes"], "bought")
     >>> said.frame["prediction"].to_list()
@@ -36,11 +37,12 @@ class Predictions:
     target: str
     classes: tuple[str, ...] = field(default=())
     problems: Problems = field(default_factory=Problems, compare=False)
+    column: str = PREDICTION
 
     def __post_init__(self) -> None:
-        missing = [name for name in (ROW, PREDICTION) if name not in self.frame.columns]
+        missing = [name for name in (ROW, self.column) if name not in self.frame.columns]
         if missing:
-            raise DataError(f"expected predictions with columns row and prediction, received none called "
+            raise DataError(f"expected predictions with columns row and {self.column}, received none called "
                             f"{' or '.join(missing)} among {', '.join(self.frame.columns) or 'no columns'}")
 
     def __len__(self) -> int:
@@ -83,7 +85,7 @@ class Predictions:
             raise DataError(f"expected probabilities of shape ({len(rows)}, {len(names)}), "
                             f"received {probabilities.shape}")
         chosen = probabilities.argmax(axis=1) if predicted is None else predicted
-        columns = _keys(rows, ids, names)
+        columns = _keys(rows, ids, [PREDICTION, *(PROBABILITY + name for name in names)])
         whole = all(isinstance(c, int) and not isinstance(c, bool) for c in classes)
         labels = [int(classes[c]) if whole else names[c] for c in chosen]
         columns[PREDICTION] = pl.Series(labels, dtype=pl.Int64 if whole else pl.String)
@@ -101,9 +103,28 @@ class Predictions:
         ids: Mapping[str, Any] | None = None,
     ) -> "Predictions":
         """From predicted numbers (N,)."""
-        columns = _keys(rows, ids, [])
+        columns = _keys(rows, ids, [PREDICTION])
         columns[PREDICTION] = pl.Series(np.asarray(values, dtype=np.float64))
         return cls(pl.DataFrame(columns), "regression", target)
+
+    @classmethod
+    def of_columns(
+        cls,
+        rows: Sequence[int] | np.ndarray,
+        columns: Mapping[str, pl.Series],
+        *,
+        task: str,
+        target: str,
+        ids: Mapping[str, Any] | None = None,
+    ) -> "Predictions":
+        """From the columns of a task of another kind, each (N,); the first holds the answer.
+
+        >>> said = Predictions.of_columns([0], {"text": pl.Series(["ja"])}, task="translation", target="dutch")
+        >>> said.labels
+        ['ja']
+        """
+        frame = pl.DataFrame({**_keys(rows, ids, columns), **columns})
+        return cls(frame, task, target, column=next(iter(columns)))
 
     @property
     def rows(self) -> np.ndarray:
@@ -112,8 +133,8 @@ class Predictions:
 
     @property
     def labels(self) -> list[Any]:
-        """The predicted labels or numbers, one a row."""
-        return self.frame[PREDICTION].to_list()
+        """The predicted labels, numbers, texts …, one a row."""
+        return self.frame[self.column].to_list()
 
     def probabilities(self) -> np.ndarray | None:
         """Probabilities float64 (N, C) in the order of `classes`; None when only classes were given."""
@@ -124,6 +145,8 @@ class Predictions:
 
     def predicted(self) -> np.ndarray:
         """Class numbers int64 (N,), −1 for a class not among `classes`; or predicted numbers float64 (N,)."""
+        if self.task not in ("classification", "regression"):
+            raise DataError(f"expected predictions of classes or numbers, received those of {self.task}")
         if self.task == "regression":
             return self.frame[PREDICTION].to_numpy().astype(np.float64)
         place = {name: number for number, name in enumerate(self.classes)}
@@ -132,10 +155,10 @@ class Predictions:
     def submission(self, id: str, *, probabilities: bool = False) -> pl.DataFrame:
         """Exactly the id and the target, in their original spelling; with `probabilities` their columns too."""
         if id not in self.frame.columns or id.startswith(PROBABILITY):
-            known = [c for c in self.frame.columns if c != PREDICTION and not c.startswith(PROBABILITY)]
+            known = [c for c in self.frame.columns if c != self.column and not c.startswith(PROBABILITY)]
             raise DataError(f"expected an id column among {', '.join(known)}; received '{id}'")
-        name = self.target if self.target != id else PREDICTION
-        keep = [pl.col(id), pl.col(PREDICTION).alias(name)]
+        name = self.target if self.target != id else self.column
+        keep = [pl.col(id), pl.col(self.column).alias(name)]
         keep += [pl.col(PROBABILITY + c) for c in self.classes] if probabilities else []
         return self.frame.select(keep)
 
@@ -156,15 +179,18 @@ class Predictions:
     def to_parquet(self, path: Path | str) -> None:
         """Write as Parquet."""
         buffer = io.BytesIO()
-        self.frame.write_parquet(buffer, metadata={"gradatim.task": self.task, "gradatim.target": self.target})
+        self.frame.write_parquet(buffer, metadata={"gradatim.task": self.task, "gradatim.target": self.target,
+                                                   "gradatim.column": self.column})
         write_atomic(path, buffer.getvalue())
 
     @classmethod
     def read(
-        cls, path: Path | str, *, task: str | None = None, target: str = "target", classes: Sequence[Any] = ()
+        cls, path: Path | str, *, task: str | None = None, target: str = "target", classes: Sequence[Any] = (),
+        column: str = PREDICTION, types: Mapping[str, Any] | None = None,
     ) -> "Predictions":
         """Read what `write` wrote. A CSV file knows neither task nor target: without probabilities it is taken
-        for regression when every prediction is a number, unless `task` says otherwise."""
+        for regression when every prediction is a number, unless `task` says otherwise. column, types: for CSV files
+        of another task, the column that holds the answer and the polars types of those that are no text."""
         path = Path(path)
         if not path.is_file():
             raise DataError(f"{path}: expected predictions, found no file; check the path")
@@ -172,6 +198,7 @@ class Predictions:
             if path.suffix.lower() == ".parquet":
                 notes = pl.read_parquet_metadata(path)
                 task, target = task or notes.get("gradatim.task"), notes.get("gradatim.target", target)
+                column = notes.get("gradatim.column", column)
                 frame = pl.read_parquet(path)
             else:
                 frame = _read_csv(path)
@@ -184,12 +211,13 @@ class Predictions:
             task = "regression" if not names and _all_numbers(frame[PREDICTION]) else "classification"
         if task == "classification" and not names and PREDICTION in frame.columns:
             names = sorted({str(c) for c in frame[PREDICTION].drop_nulls().to_list()})
-        return cls(_typed(frame, task or "classification", path), task or "classification", target, tuple(names))
+        task = task or "classification"
+        return cls(_typed(frame, task, path, types or {}), task, target, tuple(names), column=column)
 
 
-def _keys(rows: Any, ids: Mapping[str, Any] | None, classes: Sequence[str]) -> dict[str, Any]:
+def _keys(rows: Any, ids: Mapping[str, Any] | None, own: Iterable[str]) -> dict[str, Any]:
     columns: dict[str, Any] = {ROW: pl.Series(np.asarray(rows, dtype=np.int64))}
-    taken = {ROW, PREDICTION, *(PROBABILITY + name for name in classes)}
+    taken = {ROW, *own}
     for name, cells in (ids or {}).items():
         if name in taken:
             raise DataError(f"expected an id column whose name is not {name!r}, which predictions use; rename it")
@@ -212,11 +240,13 @@ def _all_numbers(series: pl.Series) -> bool:
     return series.cast(pl.Float64, strict=False).null_count() == series.null_count() < len(series)
 
 
-def _typed(frame: pl.DataFrame, task: str, path: Path) -> pl.DataFrame:
+def _typed(frame: pl.DataFrame, task: str, path: Path, types: Mapping[str, Any]) -> pl.DataFrame:
     """The frame with `row` whole, probabilities and predicted numbers floating; a cell that is neither is named."""
     if ROW not in frame.columns:
         frame = frame.with_row_index(ROW)
-    wanted: dict[str, Any] = {ROW: pl.Int64, PREDICTION: pl.Float64 if task == "regression" else pl.String}
+    wanted: dict[str, Any] = {ROW: pl.Int64, **types}
+    if task in ("classification", "regression"):
+        wanted[PREDICTION] = pl.Float64 if task == "regression" else pl.String
     for name in frame.columns:
         kind = pl.Float64 if name.startswith(PROBABILITY) else wanted.get(name)
         if kind is None:
