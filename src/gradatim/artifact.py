@@ -302,6 +302,14 @@ def remove_run(folder: Path) -> None:
                 path.unlink()
 
 
+def drop_unfinished(folder: Path) -> None:
+    """Delete what a fit that came to nothing wrote; a finished run stays."""
+    if not (folder / MANIFEST).exists():
+        remove_run(folder)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
 def remove_inside(folder: Path) -> None:
     """Delete checkpoints and predictions of ours in a folder of a run, and the folders that are empty then."""
     if folder.is_symlink() or not folder.is_dir():

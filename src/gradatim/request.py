@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gradatim.data.codecs import CODECS
 from gradatim.data.schema import Schema
 from gradatim.data.table import Table
 from gradatim.errors import GradatimError, SchemaError
@@ -45,6 +46,12 @@ class Request:
             raise GradatimError(f"--minutes: expected more than 0, received {self.minutes}")
         if self.epochs is not None and self.epochs < 1:
             raise GradatimError(f"--epochs: expected at least 1, received {self.epochs}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < 1e6:
+            raise GradatimError(f"--learning-rate: expected more than 0, received {self.learning_rate}")
+        if self.label_smoothing is not None and not 0 <= self.label_smoothing < 1:
+            raise GradatimError(f"--label-smoothing: expected 0 or more, under 1; received {self.label_smoothing}")
+        if not 0 <= self.mixup < 1e6:
+            raise GradatimError(f"--mixup: expected 0 or more, received {self.mixup}")
         for name, value, allowed in (
             ("ledger", self.ledger, ("masked", "refit", "none")),
             ("fusion", self.fusion, ("concatenation", "attention")),
@@ -61,6 +68,10 @@ def check_columns(schema: Schema, table: Table) -> None:
             f"{table.source}: the schema names columns that the table lacks: {', '.join(missing)}; "
             "write a new one with `gradatim schema`"
         )
+    for column in schema.inputs:
+        if column.kind not in CODECS:
+            raise SchemaError(f"column '{column.name}': expected an input of kind {', '.join(CODECS)}; received "
+                              f"{column.kind}, which cannot be read yet; --ignore it")
 
 
 def pick_task(schema: Schema) -> str:

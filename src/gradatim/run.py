@@ -17,6 +17,7 @@ from gradatim.artifact import (
     check_folder,
     claim_folder,
     copy_records,
+    drop_unfinished,
     load_artifact,
     read_uses,
     record_use,
@@ -44,6 +45,7 @@ from gradatim.tasks.memo import Clock, Memo
 from gradatim.tasks.source import Source
 from gradatim.tasks.supervised import Choices, Outcome, fit_supervised
 from gradatim.tasks.worth import ledger_of
+from gradatim.train.optim import OPTIMIZERS
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -91,15 +93,21 @@ def fit(
     )
     if output is not None:
         check_folder(output, force=force)  # now; what stands there is replaced only when the input has proved good
+    claimed: list[Path] = []
 
     def claim() -> Path | None:
         if output is None:
             return None
-        folder = claim_folder(output, force=force)
-        write_json(folder / "request.json", asdict(request))
-        return folder
+        claimed.append(claim_folder(output, force=force))
+        write_json(claimed[0] / REQUEST, asdict(request))
+        return claimed[0]
 
-    return _fit(source, test, request, claim, say or (lambda line: None), progress)
+    try:
+        return _fit(source, test, request, claim, say or (lambda line: None), progress)
+    except GradatimError:  # an option to mend: the next attempt finds the folder free
+        for folder in claimed:
+            drop_unfinished(folder)
+        raise
 
 
 def resume(folder: Path | str, *, say: Say | None = None, progress: Progress | None = None) -> "Run":
@@ -140,8 +148,13 @@ def _fit(
     if request.split is not None:
         chosen = chosen.changed(request.split, role="ignore", why=("it says which part of the split a row is in",))
     encoders = read_encoders(request.encoders, chosen)
+    if request.optimizer is not None and request.optimizer not in OPTIMIZERS:
+        raise GradatimError(f"--optimizer: expected one of {', '.join(OPTIMIZERS)}; received '{request.optimizer}'")
     task = _task(table, chosen, request)
     test_table = None if test is None else read_table(test)
+    lacking = [c.name for c in chosen.inputs if test_table is not None and c.name not in test_table.frame.columns]
+    if test_table is not None and lacking:
+        raise DataError(f"{test_table.source}: expected the input columns, found none called {', '.join(lacking[:5])}")
     say("looking for duplicates, leakage and shortcuts")
     began = time.perf_counter()
     ties = find_ties(table, chosen, problems=problems)
