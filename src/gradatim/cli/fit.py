@@ -73,7 +73,7 @@ def fit(
     fusion
         concatenation or attention.
     metric
-        The metric to report and choose by, as accuracy, balanced_accuracy, auc, rmse, mae.
+        The metric to report and choose by, as accuracy, balanced_accuracy, roc_auc, rmse, mae.
     test
         A second table: it feeds the audit; when it has labels it is scored once, last.
     minutes

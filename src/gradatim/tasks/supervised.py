@@ -31,6 +31,7 @@ from gradatim.tasks.training import NetworkTrainer
 FOLD_ROWS = 2000  # under this many choice rows, candidates are compared by cross-validation
 HEAD_ROWS = 12_000  # convex heads are fitted on a sample above this many rows
 FOLDS = 5
+BASELINE_SHARE = 0.08  # of the time, for the folds of each baseline
 SEEN_ROWS = 2000  # training rows that are answered for the comparison of training and test score
 
 

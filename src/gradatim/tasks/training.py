@@ -16,14 +16,13 @@ from gradatim.data.augment import Mixed, augment, default_augmentation, mixup
 from gradatim.data.batch import Batch
 from gradatim.data.codecs import Codec, codec_for
 from gradatim.data.loader import Encoded, batch_order
-from gradatim.device import choose
 from gradatim.models.address import build, load_weights
 from gradatim.randomness import seed_of
 from gradatim.tasks.choose import Candidate
 from gradatim.tasks.heads import MEDIA
 from gradatim.tasks.network import NetworkMember, blueprint_of
+from gradatim.tasks.planning import Epochs, decide
 from gradatim.train.checkpoint import load_checkpoint
-from gradatim.train.forecast import default_batch_size, measure, plan_for_minutes
 from gradatim.train.history import History
 from gradatim.train.hooks import Checkpoint, Deadline, EarlyStop, KeepBest, Progress
 from gradatim.train.loop import fit
@@ -33,26 +32,7 @@ from gradatim.train.steps import Supervised
 if TYPE_CHECKING:
     from gradatim.tasks.supervised import Line
 
-MOST_NETWORKS = 3  # networks that are trained on folds, and again on all rows
-KEEP_SHARE = 0.85  # above this share of the labelled rows in the training part, the refit is left out
 MONITOR = "development_loss"
-
-
-class Epochs:
-    """The batches of an epoch as a sequence, so that a resumed run skips without making them."""
-
-    def __init__(self, encoded: Encoded, order: list[np.ndarray], make: Callable[[np.ndarray, int], Batch]) -> None:
-        self.encoded = encoded
-        self.order = order
-        self.make = make
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, index: int) -> Batch:
-        if index >= len(self.order):
-            raise IndexError(index)
-        return self.make(self.order[index], index)
 
 
 class NetworkTrainer:
@@ -63,7 +43,6 @@ class NetworkTrainer:
         self.histories: dict[str, Any] = {}
         self.plan_json: dict[str, Any] = {}
         self.forecast: dict[str, Any] = {}
-        self.placement = choose()
 
     def candidate(self) -> Candidate | None:
         """Train on the parts of the choice and answer the rows that were held out."""
@@ -83,7 +62,7 @@ class NetworkTrainer:
             member = self.train(f"network-{number + 1}", rows, held, Plan.from_json(settings["plan"]))
             members.append(member)
             where = [place[int(row)] for row in held]
-            answers[where] = member.answer_rows(self._encoded(member.codecs), held)
+            answers[where] = member.answer_rows(self.encoded(member.codecs), held)
         seconds = time.perf_counter() - began
         line.clock.note("networks", seconds)
         note = f"{len(members)} of {len(line.parts)} folds" if line.folded else ""
@@ -98,60 +77,13 @@ class NetworkTrainer:
                          note=note, extra={"scored": scored, "final": final})
 
     def _settings(self) -> dict[str, Any]:
-        """The decision on plan and number of networks, measured once and stored."""
+        """The decision on plan, placement and number of networks, measured once and stored."""
         rows, held = self.line.parts[0]
-        return self.line.memo.decide("networks", lambda: self._decide(rows, held))
+        settings = self.line.memo.decide("networks", lambda: decide(self, rows, held))
+        torch.set_num_threads(Plan.from_json(settings["plan"]).placement.threads)
+        return settings
 
-    def _decide(self, rows: np.ndarray, held: np.ndarray) -> dict[str, Any]:
-        line = self.line
-        batch_size = default_batch_size(len(rows))
-        codecs = self._codecs(rows)
-        encoded = self._encoded(codecs)
-        network = self._network(codecs, "measure")
-        trial = self._plan(Plan(1, 1, batch_size, placement=self.placement))
-        step = Supervised(network, line.task.objective(line.labels[rows]), trial)
-        make = self._maker(encoded, trial, "measure")
-        pace = measure(step, lambda epoch: Epochs(encoded, batch_order(rows, batch_size, seed=0, epoch=0), make),
-                       seconds=min(3.0, 0.03 * line.clock.seconds), steps=20)
-        began = time.perf_counter()
-        probe = held[: max(64, len(held) // 4)]
-        member = NetworkMember(codecs, self._blueprint(codecs), network, self.placement, line.task)
-        member.answer_rows(encoded, probe)
-        evaluation = (time.perf_counter() - began) * len(held) / max(len(probe), 1)
-        labelled = len(line.rows) + len(line.split.test)
-        keep = not line.folded and len(rows) >= KEEP_SHARE * labelled
-        left = line.clock.left(share_kept=0.04)
-        if line.choices.epochs is not None:
-            plan = self._planned(1e6, len(rows), batch_size, pace.seconds_per_step, evaluation)
-            each, networks = plan.forecast["total_seconds"], 1
-        else:
-            share = 1.0 if keep else 1 / (1 + labelled / len(rows))  # the refit costs in proportion to its rows
-            plan = self._planned(left * share, len(rows), batch_size, pace.seconds_per_step, evaluation)
-            each = max(plan.forecast["total_seconds"], 1e-3)
-            networks = int(np.clip(left * share // each, 1, min(MOST_NETWORKS, len(line.parts))))
-        why = (f"{networks} network{'s' if networks > 1 else ''} of {plan.epochs} epochs "
-               f"({pace.seconds_per_step * 1000:.0f} ms a step of {batch_size} rows, forecast {each:.0f} s each), "
-               + ("kept as trained: the training part holds over 85 % of the rows" if keep
-                  else "then trained again on all labelled rows"))
-        return {"networks": networks, "keep": keep, "plan": plan.to_json(), "why": why}
-
-    def _planned(self, seconds: float, rows: int, batch_size: int, pace: float, evaluation: float) -> Plan:
-        choices = self.line.choices
-        plan = plan_for_minutes(
-            seconds / 60, rows=rows, batch_size=batch_size, seconds_per_step=pace, evaluation_seconds=evaluation,
-            max_epochs=choices.epochs, optimizer=choices.optimizer or "adamw",
-            learning_rate=choices.learning_rate, placement=self.placement, seed=choices.seed,
-        )
-        return self._plan(plan)
-
-    def _plan(self, plan: Plan) -> Plan:
-        choices = self.line.choices
-        smoothing = choices.label_smoothing
-        if smoothing is None:
-            smoothing = 0.1 if len(self.line.task.classes) > 2 else 0.0
-        return replace(plan, label_smoothing=smoothing, weight_decay=0.05)
-
-    def _codecs(self, rows: np.ndarray) -> dict[str, Codec]:
+    def codecs(self, rows: np.ndarray) -> dict[str, Codec]:
         """Codecs fitted on the given rows; those of pictures and sounds are the line's."""
         line, codecs = self.line, {}
         for column in line.columns:
@@ -162,24 +94,27 @@ class NetworkTrainer:
                 codecs[column.name] = codec_for(column).fit([cells[row] for row in rows])
         return codecs
 
-    def _encoded(self, codecs: dict[str, Codec]) -> Encoded:
+    def encoded(self, codecs: dict[str, Codec]) -> Encoded:
+        """The table through these codecs and the target's."""
         return self.line.source.encode({**codecs, self.line.task.target: self.line.task.codec})
 
-    def _blueprint(self, codecs: dict[str, Codec]) -> dict[str, Any]:
+    def blueprint(self, codecs: dict[str, Codec]) -> dict[str, Any]:
+        """Address and arguments of the network."""
         line = self.line
         return blueprint_of(line.columns, codecs, line.task.outputs, encoders=line.choices.encoders,
                             fusion=line.choices.fusion)
 
-    def _network(self, codecs: dict[str, Codec], name: str) -> torch.nn.Module:
+    def network(self, codecs: dict[str, Codec], name: str) -> torch.nn.Module:
+        """A new network whose first weights follow from the seed and the name of the stage."""
         torch.manual_seed(seed_of(self.line.choices.seed, "weights", name))
-        network = build(self._blueprint(codecs))
+        network = build(self.blueprint(codecs))
         for column in self.line.columns:
             chosen = self.line.choices.encoders.get(column.name, self.line.choices.encoders.get(column.kind))
             if chosen and chosen.get("weights"):
                 load_weights(network.encoder(column.name), chosen["weights"])  # type: ignore[operator]
         return network
 
-    def _maker(self, encoded: Encoded, plan: Plan, name: str) -> Callable[..., Batch]:
+    def maker(self, encoded: Encoded, plan: Plan, name: str) -> Callable[..., Batch]:
         """Batch maker: rows and step → augmented batch, a pure function of (seed, epoch, step)."""
         line = self.line
         inputs = [column.name for column in line.columns]
@@ -202,18 +137,18 @@ class NetworkTrainer:
     def train(self, name: str, rows: np.ndarray, held: np.ndarray | None, plan: Plan) -> NetworkMember:
         """Train one network on `rows`, watching `held` when given; goes on from its checkpoint when there is one."""
         line = self.line
-        codecs = self._codecs(rows)
-        encoded = self._encoded(codecs)
-        network = self._network(codecs, name)
-        member = NetworkMember(codecs, self._blueprint(codecs), network, plan.placement, line.task)
+        codecs = self.codecs(rows)
+        encoded = self.encoded(codecs)
+        network = self.network(codecs, name)
+        member = NetworkMember(codecs, self.blueprint(codecs), network, plan.placement, line.task)
         objective = line.task.objective(line.labels[rows], label_smoothing=plan.label_smoothing)
         step = Supervised(network, objective, plan)
-        make = self._maker(encoded, plan, name)
+        make = self.maker(encoded, plan, name)
         seed = seed_of(plan.seed, name, "order")
 
         def batches(epoch: int) -> Sequence[Batch]:
             order = batch_order(rows, plan.batch_size, seed=seed, epoch=epoch)
-            return Epochs(encoded, order[: plan.steps_per_epoch], lambda r, i: make(r, i, epoch))  # type: ignore[return-value]
+            return Epochs(order[: plan.steps_per_epoch], lambda r, i: make(r, i, epoch))  # type: ignore[return-value]
 
         def evaluate() -> dict[str, float]:
             assert held is not None
