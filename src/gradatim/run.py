@@ -38,7 +38,7 @@ from gradatim.evaluate.predictions import Predictions
 from gradatim.evaluate.thresholds import choose_threshold
 from gradatim.files import read_json, write_atomic, write_json
 from gradatim.problems import Problems
-from gradatim.request import Request, check_columns, pick_task, read_encoders
+from gradatim.request import Request, check_columns, pick_task, read_encoders, read_request
 from gradatim.tasks import SupervisedTask, Task, task_class
 from gradatim.tasks.facts import assemble_facts, check_metric, fingerprint, score_rows
 from gradatim.tasks.memo import Clock, Memo
@@ -117,12 +117,7 @@ def resume(folder: Path | str, *, say: Say | None = None, progress: Progress | N
         raise GradatimError(f"{folder}: this run is finished; there is nothing to resume")
     if not (folder / "request.json").is_file():
         raise GradatimError(f"{folder}: expected request.json of an interrupted run, found none; fit again")
-    stored = read_json(folder / "request.json")
-    try:
-        request = Request(**{**stored, "ignore": tuple(stored["ignore"])})
-    except (TypeError, KeyError) as error:
-        path = folder / "request.json"
-        raise GradatimError(f"{path}: expected the request of a run, found a damaged one ({error})") from None
+    request = read_request(folder / "request.json")
     if not request.source:
         raise GradatimError(f"{folder}: this run was fitted on a frame in memory, which is gone; fit again with force")
     return _fit(request.source, request.test, request, lambda: folder, say or (lambda line: None), progress)
@@ -340,10 +335,11 @@ class Run:
     def _fitted_table(self) -> Table | None:
         """The table that was fitted, when it can still be read and has not changed."""
         provenance = self.artifact.provenance
-        if not Path(str(provenance.get("source", ""))).exists():
+        source = provenance.get("source")
+        if not isinstance(source, str) or not source or not Path(source).exists():
             return None
         try:
-            table = read_table(provenance["source"])
+            table = read_table(source)
         except GradatimError:
             return None
         return table if fingerprint(table) == provenance.get("fingerprint") else None
@@ -371,7 +367,8 @@ class Run:
             write_predictions(folder, outcome)
         write_json(folder / REQUEST, self.artifact.recipe.get("request", {}))  # first: the mark of an unfinished run
         self.artifact.schema.save(folder / "schema.json")
-        self._write_report(folder, table)
+        if self.facts:  # a run that was put together by hand has none to tell
+            self._write_report(folder, table)
         save_artifact(folder, self.artifact)
         remove_inside(folder / "checkpoints")
 
