@@ -5,10 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from gradatim.data.codecs import CODECS
 from gradatim.data.schema import Schema
 from gradatim.data.table import Table
 from gradatim.errors import GradatimError, SchemaError
+from gradatim.files import read_json
 from gradatim.models.address import full_address
 from gradatim.tasks import TASK_OF_KIND, TASKS
 
@@ -60,6 +63,18 @@ class Request:
                 raise GradatimError(f"--{name}: expected one of {', '.join(allowed)}; received '{value}'")
 
 
+def read_request(path: Path) -> Request:
+    """The request that a run folder holds; GradatimError when it is damaged."""
+    stored = read_json(path)
+    try:
+        foreign = sorted(set(stored) - set(Request.__dataclass_fields__))
+        if foreign:
+            raise ValueError(f"it holds '{foreign[0]:.60}', which no request has")
+        return msgspec.convert(stored, Request)
+    except (TypeError, ValueError) as error:
+        raise GradatimError(f"{path}: expected the request of a run, found a damaged one ({error})") from None
+
+
 def check_columns(schema: Schema, table: Table) -> None:
     """Refuse a schema whose columns are not all in the table."""
     missing = [column.name for column in schema.columns if column.name not in table.frame.columns]
@@ -85,7 +100,7 @@ def pick_task(schema: Schema) -> str:
     if name not in TASKS:
         raise SchemaError(
             f"target '{targets[0].name}' of kind {targets[0].kind}: expected a task among {', '.join(TASKS)}, "
-            f"received {name!r}"
+            f"received {name!r}; where its cells are classes, say --kind {targets[0].name}=category"
         )
     return name
 

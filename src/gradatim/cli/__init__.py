@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 a finding under --strict or a failed check; 2 an input to 
 
 import os
 import sys
+import warnings
 
 from cyclopts import App, CycloptsError
 
@@ -40,6 +41,8 @@ def main() -> None:
     # Waiting threads of OpenMP spin by default and steal the cores from each other as soon as another program wants
     # them: 6 times the processor time was measured. It must be said before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # those of the libraries below are for programmers
     try:
         app(sys.argv[1:], print_error=False, exit_on_error=False)
         sys.stdout.flush()

@@ -95,11 +95,13 @@ class Schema:
         for entry in value["columns"]:
             if not isinstance(entry, dict) or not {"name", "kind", "role"} <= entry.keys():
                 raise SchemaError(f"expected a column with name, kind and role, received {entry!r}")
-            why = entry.get("why", [])
-            why = [why] if isinstance(why, str) else why
+            why = entry.get("why") or []
+            why = why if isinstance(why, list) else [why]
+            options = entry.get("options") or {}
+            if not isinstance(options, dict):
+                raise SchemaError(f"column '{entry['name']}': expected options as an object, received {options!r:.80}")
             columns.append(
-                Column(str(entry["name"]), str(entry["kind"]), str(entry["role"]), tuple(map(str, why)),
-                       dict(entry.get("options") or {}))
+                Column(str(entry["name"]), str(entry["kind"]), str(entry["role"]), tuple(map(str, why)), dict(options))
             )
         task = value.get("task")
         return cls(tuple(columns), None if task is None else str(task))

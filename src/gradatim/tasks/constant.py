@@ -19,7 +19,11 @@ class Constant:
 
     def answer(self, source: Source) -> np.ndarray:
         """The value, repeated for each row."""
-        return np.broadcast_to(self.value, (len(source), *self.value.shape)).copy()
+        return self.answer_rows(source, np.arange(len(source)))
+
+    def answer_rows(self, source: Source, rows: np.ndarray) -> np.ndarray:
+        """The value, repeated for some rows."""
+        return np.broadcast_to(self.value, (len(rows), *self.value.shape)).copy()
 
     def without(self, hidden: frozenset[str]) -> "Constant":
         """It looks at no column: itself."""

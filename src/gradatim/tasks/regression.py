@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from gradatim.data.batch import Batch
-from gradatim.data.codecs.number import NumberCodec
+from gradatim.data.codecs.number import LARGEST, NumberCodec
 from gradatim.data.schema import Column
 from gradatim.errors import CellError
 from gradatim.estimators.linear import Ridge
@@ -56,7 +56,7 @@ class Regression:
             except CellError:
                 continue
             if value is not None:
-                numbers[row] = value
+                numbers[row] = min(max(value, -LARGEST), LARGEST)
         return numbers
 
     def objective(

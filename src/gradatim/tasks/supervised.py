@@ -263,7 +263,9 @@ def fitted_candidate(line: Line, title: str, kind: str, columns: Sequence[Column
     """Cross-validate a head or trees; the number of folds follows from the time that the first one takes."""
     seed = line.choices.seed
 
-    def fit(rows: np.ndarray) -> Head | Trees:
+    def fit(rows: np.ndarray) -> Head | Trees | Constant:
+        if line.task.classes and len(np.unique(line.labels[rows])) < 2:  # a rare class, all of it held out
+            return Constant(line.task.constant(line.labels[rows]))
         if kind == "trees":
             return Trees.fit(line.source, columns, rows, line.labels, line.task, seed=seed)
         frozen = line.frozen if kind == "frozen" else {}
