@@ -10,6 +10,7 @@ first weights. Ratios are medians over turns of contender / best peer of the sam
 import argparse
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -94,6 +95,7 @@ def compare(network: str, dtype: str, size: int, options: argparse.Namespace) ->
             "range": f"{min(values):.0f}–{max(values):.0f}",
             "× best peer": statistics.median(a / b for a, b in zip(values, speeds[best])),
             "images a processor second": statistics.median(costs[name]),
+            "× best peer, processor": statistics.median(a / b for a, b in zip(costs[name], costs[best])),
             f"test loss after {options.quality_steps} steps": quality[name]["loss"],
             "accuracy": quality[name]["accuracy"],
         }
@@ -111,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--images", type=int, default=8000, help="a turn, of each contender")
     parser.add_argument("--quality-steps", type=int, default=200)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="use 1 where other programs share the cores")
     parser.add_argument("--name", default="vision")
     options = parser.parse_args(arguments)
     rows = []
@@ -120,7 +122,7 @@ def main(arguments: list[str] | None = None) -> None:
             for dtype in options.dtype:
                 rows += compare(network, dtype, size, options)
                 print(*rows[-len(options.contenders) :], sep="\n", file=sys.stderr, flush=True)
-    command = "python -m bench vision " + " ".join(arguments if arguments is not None else sys.argv[1:])
+    command = "python -m bench vision " + shlex.join(arguments if arguments is not None else sys.argv[1:])
     print(report(options.name, command.strip(), rows))
 
 

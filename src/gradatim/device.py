@@ -100,7 +100,7 @@ def fast_channels_last(device: str, native: bool) -> tuple[bool, str]:
     """Whether convolutions train faster with channels innermost, and the evidence; native: bfloat16 is."""
     if device == "cpu":
         if torch.backends.mkldnn.is_available():
-            return True, "oneDNN's convolutions want it (training took 0.6 of the time, in either dtype)"
+            return True, "oneDNN's convolutions want it (steps took 0.6 to 1.0 of the time)"
         return False, "this PyTorch has no oneDNN"
     if device.startswith("cuda"):
         return native, "tensor cores want it" if native else "this GPU has no bfloat16 tensor cores"

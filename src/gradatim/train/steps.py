@@ -85,7 +85,7 @@ class Supervised:
             gradients = [p.grad for p in self._parameters if p.grad is not None]
             values["gradient_norm"] = norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
             if plan.clip_norm is not None:
-                # As torch.nn.utils.clip_grad_norm_, without its grouping by device and dtype (40 µs a step).
+                # As torch.nn.utils.clip_grad_norm_, without its grouping by device and dtype.
                 torch._foreach_mul_(gradients, (plan.clip_norm / (norm + 1e-6)).clamp(max=1.0))
         rate = plan.learning_rate * self._factor(self.taken)
         for group in self.optimizer.param_groups:
