@@ -49,11 +49,9 @@ def score_rows(task: Task, answer: np.ndarray, truth: np.ndarray) -> dict[str, A
 
 
 def headline(task: Task, answer: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """Value and interval of the task's metric."""
-    metrics = score_rows(task, answer, truth)["metrics"]
-    if task.metric not in metrics:
-        raise GradatimError(f"--metric: expected one of {', '.join(metrics)} for this target, received {task.metric}")
-    return {"metric": task.metric, **{name: metrics[task.metric].get(name) for name in ("value", "low", "high")}}
+    """Value and interval of the task's metric; None where these rows do not define it, as an AUC of one class."""
+    found = score_rows(task, answer, truth)["metrics"].get(task.metric, {})
+    return {"metric": task.metric, **{name: found.get(name) for name in ("value", "low", "high")}}
 
 
 def check_metric(name: str | None, task: str, classes: int | None = None) -> None:
@@ -206,8 +204,6 @@ def test_facts(outcome: Outcome, table: Table, schema: Schema) -> dict[str, Any]
             if any("trained again" in text or "fold" in text for text in outcome.notes)
             else "linear heads and trees were then fitted again on all labelled rows; networks kept as trained")
     score = {**headline(task, answers, labels), "rows": len(labels), "note": note}
-    if score["metric"] not in scores["metrics"]:
-        score["metric"] = next(iter(scores["metrics"]))
     development = headline(task, outcome.choice_answers, outcome.choice_labels)
     predictions: dict[str, Any] = {"rows": outcome.test_rows.tolist(), "labels": labels.tolist()}
     predictions["probabilities" if task.classes else "values"] = np.round(answers, 5).tolist()
@@ -215,12 +211,12 @@ def test_facts(outcome: Outcome, table: Table, schema: Schema) -> dict[str, Any]
         "score": score, "scores": scores, "test_predictions": predictions,
         "slices": failing_slices(table.take(outcome.test_rows), schema, labels=labels, answers=answers,
                                  classes=task.classes),
-        "advice": advice(
-            training_score(outcome), development["value"],
-            headline(task, outcome.candidates[0].answers, outcome.compared_labels)["value"],
-            metric=score["metric"], low=development["low"], high=development["high"],
-        ),
     }
+    training = training_score(outcome)
+    baseline = headline(task, outcome.candidates[0].answers, outcome.compared_labels)["value"]
+    if None not in (training, development["value"], baseline):
+        facts["advice"] = advice(training, development["value"], baseline, metric=score["metric"],
+                                 low=development["low"], high=development["high"])
     if task.classes:
         facts["calibration"] = calibration(labels, answers) | {"temperature": outcome.scored.temperature}
     return facts

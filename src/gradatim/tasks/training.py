@@ -191,7 +191,7 @@ class NetworkTrainer:
         plan = Plan.from_json(settings["plan"])
         rows = np.sort(np.concatenate([line.rows, line.split.test]))
         best = [self._best_epoch(f"network-{number + 1}", plan) for number in range(len(members))]
-        epochs = max(2, int(np.median(best)))
+        epochs = max(min(2, plan.epochs), int(np.median(best)))
         per_epoch = -(-len(rows) // plan.batch_size)
         seconds = plan.forecast.get("seconds_per_step", 0.0) * per_epoch * epochs
         plan = replace(plan, epochs=epochs, steps_per_epoch=per_epoch,
