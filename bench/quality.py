@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
 
 def write(name: str, scores: dict[str, list[float]], minutes: float, seconds: float) -> None:
     """Mean of each method over the seeds, and the paired difference to the first with its 95 % t interval."""
-    first, *others = scores
+    first = next(iter(scores))
     lines = [
         f"# {name}: test accuracy, {len(scores[first])} seeds, {minutes:g} minutes a fit, {seconds:.0f} s in all",
         "",

@@ -80,7 +80,7 @@ def default_batch_size(rows: int) -> int:
     """A batch size by the number of training rows: at least about fifteen steps an epoch, 16 to 128 rows.
 
     >>> [default_batch_size(rows) for rows in (100, 1_000, 10_000, 60_000)]
-    [16, 32, 128, 128]
+    [16, 64, 128, 128]
     """
     return next((size for size in (128, 64, 32) if rows >= 15 * size), 16)
 
