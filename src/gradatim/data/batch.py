@@ -15,7 +15,8 @@ class Batch:
     """Encoded rows. Every tensor has the batch on its first axis.
 
     rows: row numbers in the table; inputs, targets: column name → Field; present: column name → bool (B,),
-    False where the cell was missing or unreadable; context: what decoding needs, for columns that need it.
+    False where the cell was missing or unreadable; context: column → what undoing needs, an entry a row (None where
+    nothing is needed, or there is no cell).
     """
 
     rows: np.ndarray

@@ -39,7 +39,7 @@ class Encoded:
 
     rows: how many; fields: the columns in memory; present: column → bool (N,), False where missing or unreadable;
     streamed: the columns that are decoded anew for every batch; context: column → what undoing needs, one entry a
-    row, for the columns whose codec gives any.
+    row, where any of its cells gave something.
     """
 
     rows: int
@@ -55,7 +55,8 @@ class Encoded:
         present: dict[str, torch.Tensor] = {}
         read = {name: self._read(name, index, present) for name in (*inputs, *targets)}
         places = index.tolist()
-        context = {name: [self.context[name][row] for row in places] for name in read if name in self.context}
+        context = {name: [self.context[name][row] for row in places] if name in self.context else [None] * len(places)
+                   for name in read}
         return Batch(rows, {name: read[name] for name in inputs}, {name: read[name] for name in targets}, present,
                      context)
 

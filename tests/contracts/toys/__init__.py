@@ -1,0 +1,1 @@
+"""Toy tasks from outside the library: what the waist must let through without knowing it."""
