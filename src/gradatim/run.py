@@ -33,7 +33,7 @@ from gradatim.data.schema import Schema
 from gradatim.data.split import Split, make_split
 from gradatim.data.table import Table
 from gradatim.device import choose, pull_levers
-from gradatim.errors import DataError, GradatimError
+from gradatim.errors import ArtifactError, DataError, GradatimError
 from gradatim.evaluate.predictions import Predictions
 from gradatim.evaluate.thresholds import choose_threshold
 from gradatim.files import read_json, write_atomic, write_json
@@ -387,5 +387,8 @@ def load(folder: Path | str, *, packages: Sequence[str] = ("gradatim",)) -> Run:
     """
     folder = Path(folder)
     artifact = load_artifact(folder, packages=packages)
-    facts = read_json(folder / "report.json") if (folder / "report.json").is_file() else {}
+    path = folder / "report.json"
+    facts = read_json(path) if path.is_file() else {}
+    if not isinstance(facts, dict):
+        raise ArtifactError(f"{path}: expected the facts of a run as an object, found {type(facts).__name__}")
     return Run(artifact, facts, folder)

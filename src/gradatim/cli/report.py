@@ -12,6 +12,7 @@ def report(
     run: Path,
     *,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    force: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Write RUN/report.html anew from the facts of the run, with the pictures and texts of its worst rows.
@@ -22,6 +23,8 @@ def report(
         The folder of a run.
     output
         Where to write; default RUN/report.html.
+    force
+        Replace the output file when it exists; RUN/report.html always is.
     json
         Print the facts as JSON instead.
     """
@@ -35,5 +38,13 @@ def report(
         print_json(loaded.facts)
         return
     path = output or run / "report.html"
-    loaded.report(path)
+    if output is not None and output.exists() and not force:
+        raise GradatimError(f"{output}: the file exists; choose another -o, or pass --force to replace it")
+    try:
+        loaded.report(path)
+    except (GradatimError, OSError):
+        raise
+    except Exception as error:  # facts from a stranger may fail anywhere; the file is named
+        raise GradatimError(f"{run / 'report.json'}: expected the facts of a run, found damaged ones "
+                            f"({type(error).__name__}: {str(error)[:200]}); fit again") from None
     print(path)
