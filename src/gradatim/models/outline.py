@@ -5,7 +5,8 @@ where tensors have shapes but no content, and building stops as soon as it has m
 thousand million layers would take no memory there, but for ever.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -26,6 +27,13 @@ def outline(blueprint: Mapping[str, Any], *, tensors: int) -> dict[str, tuple[in
     >>> outline({"address": "lenet5", "arguments": {"num_classes": 10}}, tensors=10)["features.0.weight"]
     (6, 1, 5, 5)
     """
+    with outlining(tensors):
+        return {name: tuple(tensor.shape) for name, tensor in build(blueprint).state_dict().items()}
+
+
+@contextmanager
+def outlining(tensors: int) -> Iterator[None]:
+    """Within it, networks are built without memory, and not beyond what a file of so many tensors can hold."""
     most = MODULES_FOR_ANY + MODULES_PER_TENSOR * tensors
     count = 0
 
@@ -39,6 +47,13 @@ def outline(blueprint: Mapping[str, Any], *, tensors: int) -> dict[str, tuple[in
     hook = register_module_module_registration_hook(counted)
     try:
         with torch.device("meta"):
-            return {name: tuple(tensor.shape) for name, tensor in build(blueprint).state_dict().items()}
+            yield
     finally:
         hook.remove()
+
+
+def finite(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor itself; ArtifactError where a number in it is infinite or none."""
+    if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        raise ArtifactError(f"tensor '{name:.80}': expected finite numbers, found others; fit again")
+    return tensor

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gradatim.models.outline import finite
 from gradatim.tasks.source import Source
 
 
@@ -38,5 +39,5 @@ class Constant:
         cls, state: Mapping[str, Any], shapes: Mapping[str, Any], read: Callable[[str], torch.Tensor], task: Any
     ) -> "Constant":
         """Rebuild from state."""
-        value = read("value").numpy()
+        value = finite("value", read("value")).numpy()
         return cls(value if task.classes else value[0])

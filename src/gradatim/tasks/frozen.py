@@ -14,6 +14,7 @@ from gradatim.errors import ArtifactError
 from gradatim.estimators.features.scale import moments
 from gradatim.models.address import load_weights
 from gradatim.models.fusion.encoders import ColumnEncoder
+from gradatim.models.outline import finite, outlining
 
 CHUNK = 64
 
@@ -28,8 +29,7 @@ class FrozenFeatures:
     def __init__(self, kind: str, describe: Mapping[str, Any], encoder: Mapping[str, Any]) -> None:
         self.kind, self.describe, self.encoder = kind, dict(describe), dict(encoder)
         self.network = ColumnEncoder(kind, self.describe, self.encoder).eval().requires_grad_(False)
-        self.means = np.zeros(self.network.num_features, dtype=np.float32)
-        self.scales = np.ones(self.network.num_features, dtype=np.float32)
+        self.means = self.scales = np.zeros(0, dtype=np.float32)
 
     def load(self, path: str) -> list[str]:
         """Fill in weights from a local file; returns what was left aside."""
@@ -69,13 +69,14 @@ class FrozenFeatures:
     ) -> "FrozenFeatures":
         """Rebuild: on `meta` first, compared with the header, then filled."""
         entry = state["frozen"]
-        with torch.device("meta"):
+        with outlining(len(shapes)):
             features = cls(str(entry["kind"]), entry["describe"], entry["encoder"])
-        expected = {f"network/{n}": tuple(t.shape) for n, t in features.network.state_dict().items()}
-        found = {name: shape for name, shape in shapes.items() if name.startswith("network/")}
-        if expected != found:
+        own = features.network.state_dict()
+        width = (features.network.num_features,)
+        expected = {f"network/{n}": tuple(t.shape) for n, t in own.items()} | {"means": width, "scales": width}
+        if expected != dict(shapes):
             raise ArtifactError("expected the tensors of the frozen network, found others in the weights")
-        tensors = {name.removeprefix("network/"): read(name) for name in found}
+        tensors = {name: finite(name, read(f"network/{name}")).to(tensor.dtype) for name, tensor in own.items()}
         features.network.load_state_dict(tensors, assign=True)
         features.means, features.scales = read("means").numpy(), read("scales").numpy()
         return features

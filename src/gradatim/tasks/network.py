@@ -15,7 +15,7 @@ from gradatim.device import Placement, autocast, choose
 from gradatim.errors import ArtifactError, GradatimError
 from gradatim.files import to_json_bytes
 from gradatim.models.address import build
-from gradatim.models.outline import outline
+from gradatim.models.outline import finite, outline
 from gradatim.tasks.source import Source
 
 FUSION = "gradatim.models.fusion.network.fusion_network"
@@ -83,7 +83,7 @@ class NetworkMember:
         placement = _here(Placement.from_json(state["placement"]))
         with torch.random.fork_rng(devices=[]):  # the weights it is born with are thrown away
             network = build(state["blueprint"])
-        network.load_state_dict({name: read(name) for name in shapes})
+        network.load_state_dict({name: finite(name, read(name)) for name in shapes})
         if placement.channels_last:  # as it was trained: the layout decides the last bits
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return cls(codecs, dict(state["blueprint"]), network.to(placement.device).eval(), placement, task)
