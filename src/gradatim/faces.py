@@ -77,7 +77,7 @@ class Classifier(ClassifierMixin, _Face):
     `Run`, with its report and card).
 
     >>> import gradatim as gd
-    >>> frame = pl.DataFrame({"x": [float(i) for i in range(60)]})
+    >>> frame = pl.DataFrame({"x": [(i * i) ** 0.7 for i in range(60)]})
     >>> model = gd.Classifier(minutes=0.1).fit(frame, ["low"] * 30 + ["high"] * 30)
     >>> model.predict(frame[:1]).tolist(), model.predict_proba(frame).shape
     (['low'], (60, 2))

@@ -189,6 +189,8 @@ class Head:
 
     def answer_rows(self, source: Source, rows: np.ndarray) -> np.ndarray:
         """Probabilities or numbers for some rows."""
+        if len(rows) == 0:
+            return np.zeros((0, len(self.task.classes)) if self.task.classes else 0)
         features = join([block.matrix(source, rows) for block in self.blocks])
         return self.task.estimator_answer(self.estimator, features)
 
