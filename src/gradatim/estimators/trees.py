@@ -22,6 +22,7 @@ from gradatim.estimators.validation import damaged, expect_array, expect_classes
 
 # With fewer rows nothing is held out to stop early: the held-out loss would be noise.
 FEWEST_TO_STOP_EARLY = 100
+MANY_ROWS = 200_000  # from here on growing trees uses all cores
 FOREST_ARRAYS = {
     "feature": "i", "threshold": "f", "left": "i", "right": "i", "default_left": "b", "missing": "i",
     "categorical": "b", "words": "u", "word_starts": "i", "value": "f", "node_starts": "i", "leaf_starts": "i",
@@ -117,7 +118,9 @@ class _BoostedTrees(BaseEstimator):
             "force_row_wise": True,
             "feature_pre_filter": False,
             "seed": self.random_state or 0,
-            "num_threads": self.n_jobs or os.cpu_count() or 1,
+            # lightgbm's threads wait for each other by spinning: where another program had one of two cores, two
+            # threads took 60 times as long as one.
+            "num_threads": self.n_jobs or (1 if rows < MANY_ROWS else os.cpu_count() or 1),
             "verbosity": -1,
         }
 
@@ -150,7 +153,8 @@ class BoostedTreesClassifier(ClassifierMixin, _BoostedTrees):
     not amounts (negative and NaN: missing). Growth stops when the loss on held-out rows
     (validation_fraction of them, or X_val) has not fallen for n_iter_no_change rounds; under 100 rows
     nothing is held out and max_iter, at most 100, rounds are grown. min_samples_leaf None: 20, fewer under
-    800 rows. n_jobs: threads, None for all; equal results for equal random_state whatever their number.
+    800 rows. n_jobs: threads, None for one under 200,000 rows, else all; equal results for equal random_state
+    whatever their number.
     Fitted: classes_, n_iter_ (rounds), n_features_in_ and the arrays of `forest.Forest`, each with an
     underscore.
 
