@@ -178,7 +178,7 @@ def prepare(
     labels = task.labels(source.table.cells(task.target))
     rows = np.sort(np.concatenate([split.train, split.development]))
     folded = len(rows) < FOLD_ROWS
-    strata = labels if task.classes else _quantiles(labels)
+    strata = labels if task.classes else _quantiles(labels, rows)
     groups = split.groups
     parts = (
         folds(rows, strata, groups, count=FOLDS, seed=choices.seed)
@@ -218,8 +218,8 @@ def frozen_features(line: Line) -> dict[str, FrozenFeatures]:
     return found
 
 
-def _quantiles(labels: np.ndarray, count: int = 10) -> np.ndarray:
-    edges = np.nanquantile(labels, np.linspace(0, 1, count + 1)[1:-1])
+def _quantiles(labels: np.ndarray, rows: np.ndarray, count: int = 10) -> np.ndarray:
+    edges = np.nanquantile(labels[rows], np.linspace(0, 1, count + 1)[1:-1])
     return np.searchsorted(edges, np.nan_to_num(labels)).astype(np.int64)
 
 
