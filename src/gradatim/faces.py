@@ -20,7 +20,10 @@ def _frame(features: Any) -> Table:
     if isinstance(features, np.ndarray):
         if features.ndim != 2:
             raise DataError(f"expected a frame or an array of shape (rows, columns), received shape {features.shape}")
-        return read_table(pl.DataFrame({f"x{place}": features[:, place] for place in range(features.shape[1])}))
+        columns: dict[str, Any] = {f"x{place}": features[:, place] for place in range(features.shape[1])}
+        if features.dtype == object:  # polars would keep the cells as Python objects
+            columns = {name: pl.Series(cells.tolist(), strict=False) for name, cells in columns.items()}
+        return read_table(pl.DataFrame(columns))
     return read_table(features)
 
 
@@ -95,7 +98,8 @@ class Classifier(ClassifierMixin, _Face):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row, (N,)."""
-        return self.classes_[self._answer(X).argmax(axis=1)]
+        answer = self._answer(X)
+        return self.classes_[answer.argmax(axis=1)]
 
 
 class Regressor(RegressorMixin, _Face):

@@ -38,7 +38,7 @@ def main() -> None:
     """Entry point of `gradatim`: errors that a user can mend are one line and exit code 2."""
     from gradatim.errors import GradatimError
 
-    # A waiting thread of OpenMP spins, and steals its core from other programs, for longer than they can bear. This many
+    # A waiting thread of OpenMP spins, and steals its core from other programs for longer than they can bear. This many
     # turns keep the full speed of an idle machine; it must be said before torch is imported.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
@@ -65,5 +65,7 @@ def main() -> None:
 
 def complain(message: str, code: int) -> int:
     """One plain line on standard error; returns the exit code."""
-    print("gradatim: " + " ".join(message.split()), file=sys.stderr, flush=True)
+    from gradatim.cli.console import visible
+
+    print("gradatim: " + visible(" ".join(message.split())), file=sys.stderr, flush=True)
     return code

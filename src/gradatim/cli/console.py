@@ -23,9 +23,20 @@ def pairs(values: Iterable[str], option: str) -> dict[str, str]:
     return found
 
 
+def visible(text: str) -> str:
+    """The text with control characters spelled out: a cell or a name cannot move the cursor or turn the writing.
+
+    >>> visible("a\\x1b[31mb")
+    'a\\\\x1b[31mb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
 def say(line: str) -> None:
     """A line of progress, on standard error, so that standard output stays clean for pipes."""
-    print(line, file=sys.stderr, flush=True)
+    print(visible(line), file=sys.stderr, flush=True)
 
 
 class CountBar:
@@ -62,7 +73,8 @@ def silent(line: str) -> None:
 
 def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table on standard output: drawn on a terminal, aligned plain text when piped."""
-    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    texts = [["" if cell is None else visible(str(cell)) for cell in row] for row in rows]
+    title, header = visible(title), [visible(name) for name in header]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.markup import escape
