@@ -43,6 +43,7 @@ class Request:
     label_smoothing: float | None = None
     mixup: float = 0.0
     flip: bool = False
+    levers: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.minutes < 1e6:

@@ -69,8 +69,9 @@ def fit(
     source: a file, a folder of class folders, or a pandas / polars / Arrow frame. output: a folder to write the run
     to (None: nothing is written). say receives a line at each stage; progress (cells done, cells in all) while files
     are decoded, and with it training shows a bar. The other options are the fields of `Request`: task, id, group,
-    time, split, ignore, kinds, encoders, fusion, metric, minutes (of the whole call), epochs, seed, ledger ("masked" or
-    "refit").
+    time, split, ignore, kinds, encoders, fusion, metric, minutes (of the whole call), epochs, seed, ledger ("masked",
+    "refit", "none"), optimizer, learning_rate, label_smoothing, mixup, flip, levers (set what makes this machine fast,
+    process-wide: on in the command line, off here).
     Raises GradatimError, one line, for anything that the user can mend.
 
     >>> import polars as pl
@@ -154,6 +155,8 @@ def _fit(
     began = time.perf_counter()
     ties = find_ties(table, chosen, problems=problems)
     split = make_split(table, chosen, seed=request.seed, ties=ties, column=request.split)
+    if not task.classes:  # mean and deviation of a target of numbers come from the training rows
+        task = _task(table.take(split.train), chosen, request)
     findings = audit_table(table, chosen, test=test_table, split=split, ties=ties, seed=request.seed)
     clock.note("audit and split", time.perf_counter() - began)
     say(f"split: {len(split.train)} train, {len(split.development)} development, {len(split.test)} test rows; "
@@ -179,8 +182,9 @@ def _train(
     mark = fingerprint(table)
     if memo.decide("data", lambda: mark) != mark:
         raise DataError(f"{request.source}: the data has changed since the run began; fit again")
-    placement = choose()
-    pull_levers(placement, memory=folder is not None)
+    machine = choose()
+    levers = pull_levers(machine, memory=True) if request.levers else []
+    say("machine: " + "; ".join([*machine.reasons, *(line for line in levers if not line.startswith("advice"))]))
     inputs = Source(table, problems, progress=progress)
     choices = Choices(
         seed=request.seed, epochs=request.epochs, encoders=encoders,

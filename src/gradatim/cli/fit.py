@@ -37,6 +37,7 @@ def fit(
     label_smoothing: float | None = None,
     mixup: float = 0.0,
     flip: Flag = False,
+    levers: bool = True,
     resume: Path | None = None,
     force: Flag = False,
     json: Flag = False,
@@ -95,6 +96,9 @@ def fit(
         Strength α of mixup; 0 is off.
     flip
         A picture mirrored left to right means the same (not so for letters and digits): train on both.
+    levers
+        Set what makes this machine fast, for this process: float32 products of oneDNN, an allocator that keeps its
+        memory.
     resume
         Go on with an interrupted run.
     force
@@ -121,7 +125,7 @@ def fit(
             kinds=pairs(kind, "--kind"),
             encoders=pairs(encoder, "--encoder"), fusion=fusion, metric=metric, minutes=minutes, epochs=epochs,
             seed=seed, ledger=ledger, optimizer=optimizer, learning_rate=learning_rate,
-            label_smoothing=label_smoothing, mixup=mixup, flip=flip,
+            label_smoothing=label_smoothing, mixup=mixup, flip=flip, levers=levers,
         )
     if json:
         print_json(run.facts)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_NETWORKS = 3  # networks that are trained on folds, and again on all rows
 KEEP_SHARE = 0.85  # above this share of the labelled rows in the training part, the refit is left out
-WEIGHT_DECAY = 0.05
+DECOUPLED_DECAY, COUPLED_DECAY = 0.05, 5e-4  # of AdamW and Muon; of the others, whose rate multiplies the decay
 TRIAL_SECONDS_SHARE = 0.02  # of the time, for each placement that is tried
 WORTH = 0.85  # another placement is taken when it needs less than this share of the seconds
 
@@ -51,7 +51,7 @@ def decide(trainer: "NetworkTrainer", rows: np.ndarray, held: np.ndarray) -> dic
     def planned(seconds: float) -> Plan:
         plan = plan_for_minutes(
             seconds / 60, rows=len(rows), batch_size=batch_size, seconds_per_step=pace,
-            evaluation_seconds=evaluation, max_epochs=choices.epochs, optimizer=choices.optimizer or "adamw",
+            evaluation_seconds=evaluation, max_epochs=choices.epochs, optimizer=choices.optimizer or "muon",
             learning_rate=choices.learning_rate, placement=placement, seed=choices.seed,
         )
         return with_choices(plan, trainer)
@@ -79,7 +79,8 @@ def with_choices(plan: Plan, trainer: "NetworkTrainer") -> Plan:
     smoothing = trainer.line.choices.label_smoothing
     if smoothing is None:
         smoothing = 0.1 if len(trainer.line.task.classes) > 2 else 0.0
-    return replace(plan, label_smoothing=smoothing, weight_decay=WEIGHT_DECAY)
+    decay = DECOUPLED_DECAY if plan.optimizer in ("adamw", "muon") else COUPLED_DECAY
+    return replace(plan, label_smoothing=smoothing, weight_decay=decay)
 
 
 def fastest(

@@ -38,7 +38,7 @@ _RATES = {
     "rmsprop": 1e-3,
     "adam": 2e-3,
     "adamw": 2e-3,
-    "muon": 4e-3,
+    "muon": 8e-3,
 }
 
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
