@@ -73,11 +73,13 @@ class Classification:
         def binary(output: torch.Tensor, batch: Batch) -> torch.Tensor:
             truth = batch.targets[target].to(output.dtype)  # type: ignore[union-attr]
             smooth = truth * (1 - label_smoothing) + label_smoothing / 2
-            row_weight = None if weight is None else weight[truth.round().long()]
+            row_weight = None if weight is None else weight.to(output.device)[truth.round().long()]
             return F.binary_cross_entropy_with_logits(output[:, 0], smooth, weight=row_weight)
 
         def softmax(output: torch.Tensor, batch: Batch) -> torch.Tensor:
-            return F.cross_entropy(output, batch.targets[target], weight=weight, label_smoothing=label_smoothing)  # type: ignore[arg-type]
+            class_weight = None if weight is None else weight.to(output.device)
+            truth = batch.targets[target]
+            return F.cross_entropy(output, truth, weight=class_weight, label_smoothing=label_smoothing)  # type: ignore[arg-type]
 
         return binary if self.outputs == 1 else softmax
 

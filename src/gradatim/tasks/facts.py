@@ -1,7 +1,6 @@
 """The facts of a run as JSON values: what the report, the card and `--json` tell."""
 
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,14 +31,21 @@ SAMPLES = 3
 
 
 def fingerprint(table: Table) -> str:
-    """SHA-256 of the names, types and cells of a table (of its shape and names when cells are Python objects)."""
+    """SHA-256 of the names, types and cells of a table, however they lie in memory; Python objects count only."""
     digest = hashlib.sha256()
-    buffer = io.BytesIO()
-    try:
-        table.frame.rechunk().write_ipc(buffer, compression="uncompressed")
-        digest.update(buffer.getbuffer())
-    except (pl.exceptions.PolarsError, TypeError, ValueError, pl.exceptions.PanicException):
-        digest.update(repr((table.frame.columns, table.frame.shape)).encode())
+    for series in table.frame:
+        digest.update(f"{series.name}\x00{series.dtype}\x00{len(series)}\x00".encode())
+        digest.update(series.is_null().to_numpy().tobytes())
+        if series.dtype == pl.Object:
+            continue
+        if series.dtype.is_numeric() or series.dtype.is_temporal() or series.dtype == pl.Boolean:
+            values = series.to_physical().fill_null(0).to_numpy()
+            digest.update(repr(values.tolist()).encode() if values.dtype == object else values.tobytes())
+            continue
+        plain = series.dtype in (pl.String, pl.Categorical, pl.Enum)
+        texts = series.cast(pl.String).fill_null("").to_list() if plain else [repr(cell) for cell in series.to_list()]
+        digest.update(np.array([len(text) for text in texts], dtype=np.int64).tobytes())
+        digest.update("".join(texts).encode())
     return digest.hexdigest()
 
 
