@@ -24,7 +24,7 @@ def outline(blueprint: Mapping[str, Any], *, tensors: int) -> dict[str, tuple[in
     tensors: how many the file of weights holds. Raises ArtifactError when the network has far more parts than that,
     GradatimError when it cannot be built.
 
-    >>> outline({"address": "lenet5", "arguments": {"num_classes": 10}}, tensors=10)["features.0.weight"]
+    >>> outline({"address": "lenet5", "arguments": {"num_classes": 10}}, tensors=10)["conv1.weight"]
     (6, 1, 5, 5)
     """
     with outlining(tensors):
