@@ -174,7 +174,7 @@ def refused(folder: Path) -> str:
     began = time.perf_counter()
     with pytest.raises(ArtifactError) as caught:
         load_artifact(folder)
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 20
     text = str(caught.value)
     assert "\n" not in text and 10 < len(text) < 700, text
     return text

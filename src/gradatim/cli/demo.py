@@ -56,7 +56,8 @@ def demo(
     make_scenes(world, rows=rows, seed=seed)
     speak(f"sample world: {world}/train.csv, test.csv, images/")
     run = fit(world / "train.csv", target="group",
-              test=world / "test.csv", output=run_folder, minutes=minutes, seed=seed, force=force, levers=True, say=speak,
+              test=world / "test.csv", output=run_folder, minutes=minutes, seed=seed, force=force, levers=True,
+              say=speak,
               progress=None if quiet or json else CountBar())
     answers = run.predict(world / "test.csv", id="image_name")
     write_atomic(output / "submission.csv", answers.submission("image_name").write_csv())
