@@ -206,9 +206,9 @@ def test_facts(outcome: Outcome, table: Table, schema: Schema) -> dict[str, Any]
     """Scores, calibration, slices and advice from the rows that were used for no choice."""
     task, answers, labels = outcome.task, outcome.test_answers, outcome.test_labels
     scores = score_rows(task, answers, labels)
-    note = ("the models that are saved were then fitted again on all labelled rows"
-            if any("trained again" in text or "fold" in text for text in outcome.notes)
-            else "linear heads and trees were then fitted again on all labelled rows; networks kept as trained")
+    kept = any("not trained again" in text for text in outcome.notes)
+    note = ("linear heads and trees were then fitted again on all labelled rows; the network is kept as trained"
+            if kept else "the models that are saved were then fitted again on all labelled rows")
     score = {**headline(task, answers, labels), "rows": len(labels), "note": note}
     development = headline(task, outcome.choice_answers, outcome.choice_labels)
     predictions: dict[str, Any] = {"rows": outcome.test_rows.tolist(), "labels": labels.tolist()}
