@@ -37,7 +37,11 @@ class Classification:
 
     @classmethod
     def fit(cls, column: Column, cells: list[Any], *, metric: str | None = None) -> "Classification":
-        """Read the classes off the training cells; weigh them when the rarest has under a twentieth of its share."""
+        """Read the classes off the labelled cells.
+
+        Classes weigh alike in the loss when the metric asks for it (balanced accuracy, macro F1) and the commonest has
+        over three times the rows of the rarest.
+        """
         codec = CategoryCodec(target=True).fit(cells)
         task = cls(column.name, codec, metric or "accuracy")
         labels = task.labels(cells)

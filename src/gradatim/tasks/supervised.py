@@ -132,9 +132,7 @@ def fit_supervised(
     line = prepare(source, schema, split, task, choices, clock, memo, say)
     candidates = baselines(line)
     trainer = NetworkTrainer(line)
-    network = trainer.candidate()
-    if network is not None:
-        candidates.append(network)
+    candidates.append(trainer.candidate())
     compared = line.compared()
     labels = line.labels[compared]
     temper(candidates, labels, task)

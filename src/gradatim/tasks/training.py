@@ -43,16 +43,15 @@ class NetworkTrainer:
         self.histories: dict[str, Any] = {}
         self.plan_json: dict[str, Any] = {}
         self.forecast: dict[str, Any] = {}
+        self.rows_left = 0  # of all networks still to train: how the time that is left is shared out
 
-    def candidate(self) -> Candidate | None:
+    def candidate(self) -> Candidate:
         """Train on the parts of the choice and answer the rows that were held out."""
         line = self.line
         settings = self._settings()
-        if settings["networks"] == 0:
-            line.notes.append("no network was trained: " + settings["why"])
-            line.say("  no network was trained: " + settings["why"])
-            return None
         line.say(f"  plan: {settings['why']}")
+        labelled = len(line.rows) + len(line.split.test)
+        self.rows_left = settings["networks"] * (len(line.parts[0][0]) + (0 if settings["keep"] else labelled))
         members: list[NetworkMember] = []
         compared = line.compared()
         answers = np.full((len(compared), *line.shape()), np.nan)
@@ -163,7 +162,7 @@ class NetworkTrainer:
         if held is not None:
             hooks.append(EarlyStop(MONITOR, patience=max(8, plan.epochs // 3), first=plan.epochs // 2))
         if line.choices.epochs is None:  # epochs that were asked for are not cut short
-            hooks.append(Deadline(max(2.0, 1.5 * plan.forecast.get("total_seconds", 1e9))))
+            hooks.append(Deadline(self._seconds_for(len(rows), plan)))
         folder = line.memo.stage(name)
         if folder is not None:
             hooks.append(Checkpoint(folder, seconds=60))
@@ -173,6 +172,13 @@ class NetworkTrainer:
         network.eval()
         self._note(name, history, plan)
         return member
+
+    def _seconds_for(self, rows: int, plan: Plan) -> float:
+        """At most half more than forecast, and no more than this network's share of the time that is left."""
+        share = min(1.0, rows / max(self.rows_left, rows))
+        self.rows_left -= rows
+        most = 1.5 * plan.forecast.get("total_seconds", 1e9)
+        return max(2.0, min(most, share * self.line.clock.left(share_kept=0.02)))
 
     def _note(self, name: str, history: History, plan: Plan) -> None:
         self.histories[name] = history.rows
