@@ -8,12 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors import safe_open
 
 from gradatim.cli import main
+from gradatim.train.hooks import Checkpoint
 
 EPOCHS = 40
 FIT = ["fit", "train.csv", "--target", "y", "--epochs", str(EPOCHS), "--ledger", "none", "--seed", "1"]
@@ -96,12 +99,26 @@ def test_ctrl_c_leaves_a_run_that_can_go_on(resumed: bool, unbroken: Path, tmp_p
     run = tmp_path / "run"
     process = start([*FIT, "-o", "run", "--quiet"], tmp_path)
     code, said = signalled(process, run / "checkpoints" / "network-1", signal.SIGINT)
-    assert code == 130
+    assert code == 130, said
     assert said.strip().splitlines() == ["gradatim: interrupted; go on with `gradatim fit --resume run`"]
     assert list((run / "checkpoints" / "network-1").glob("checkpoint-*.json"))
     if resumed:
         done(["fit", "--resume", "run", "--quiet"], tmp_path)
         assert (run / "weights.safetensors").read_bytes() == (unbroken / "weights.safetensors").read_bytes()
+
+
+def test_a_signal_between_the_last_epoch_and_the_end_is_not_lost(tmp_path: Path) -> None:
+    for reason, heard in (("epochs", True), ("plateau", True), ("error", False), ("interrupted", False)):
+        hook = Checkpoint(tmp_path)
+        training: Any = SimpleNamespace(history=SimpleNamespace(reason=reason))
+        hook.start(training)
+        signal.raise_signal(signal.SIGINT)
+        if heard:
+            with pytest.raises(KeyboardInterrupt):
+                hook.end(training)
+        else:
+            hook.end(training)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def complaint(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:

@@ -201,10 +201,12 @@ class Checkpoint:
             self._leave()
 
     def end(self, training: Training) -> None:
-        """Stop listening to signals."""
+        """Stop listening to signals; one that was heard after the last epoch is not lost."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers.clear()
+        if self._signal and training.history.reason not in ("interrupted", "error"):
+            self._leave()
 
     def save(self, training: Training) -> None:
         """Write a checkpoint now."""
