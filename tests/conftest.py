@@ -1,6 +1,8 @@
 """What every test may use: the --slow option, one thread a worker, a sample world made once a session."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def products_as_before() -> Iterator[None]:
+    """The command line sets the machine's levers for its process; the next test must not compute by them."""
+    yield
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.backends.mkldnn.matmul.fp32_precision != "none":
+        torch.backends.mkldnn.matmul.fp32_precision = "none"
 
 
 @pytest.fixture(scope="session")
