@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 
 from gradatim import __version__
 from gradatim.artifact import (
@@ -192,7 +193,11 @@ def _train(
         optimizer=request.optimizer, learning_rate=request.learning_rate,
     )
     budget = replace_seconds(clock, 1 - REPORT_SHARE if request.ledger != "refit" else 0.5)
-    outcome = fit_supervised(inputs, chosen, split, task, choices, clock=budget, memo=memo, say=say)
+    threads = torch.get_num_threads()
+    try:
+        outcome = fit_supervised(inputs, chosen, split, task, choices, clock=budget, memo=memo, say=say)
+    finally:
+        torch.set_num_threads(threads)  # the plan may have taken fewer; the caller's other work shall not
     clock.parts |= budget.parts
     ledger = ledger_of(outcome, inputs, chosen, split, choices, how=request.ledger, say=say,
                        seconds=clock.left(share_kept=0.05))
@@ -223,7 +228,7 @@ def _finish(
         "gradatim": __version__, "created": time.strftime("%Y-%m-%dT%H:%M:%S"), "python": platform.python_version(),
         "machine": platform.machine(), "source": request.source or table.source, "fingerprint": fingerprint(table),
         "rows": len(table), "seed": request.seed,
-        "versions": {"numpy": np.__version__, "polars": pl.__version__, "torch": _torch_version()},
+        "versions": {"numpy": np.__version__, "polars": pl.__version__, "torch": str(torch.__version__)},
     }
     artifact = Artifact(schema, outcome.task, outcome.final, provenance, split.to_json(),
                         {"request": asdict(request), "plan": outcome.plan})
@@ -241,22 +246,7 @@ def _finish(
     return run
 
 
-def _torch_version() -> str:
-    import torch
-
-    return str(torch.__version__)
-
-
-@dataclass(slots=True)
-class Run:
-    """A fitted run: predict, evaluate, report, save. `facts` is what the report tells, as JSON values."""
-
-    artifact: Artifact
-    facts: dict[str, Any] = field(default_factory=dict)
-    folder: Path | None = None
-
-    @property
-    def task(self) -> Task:
+def task(self) -> Task:
         """The task with its fitted target codec."""
         return self.artifact.task
 

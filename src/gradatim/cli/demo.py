@@ -1,6 +1,5 @@
 """`gradatim demo`: the whole line on the sample world, in about a minute, without data and without network."""
 
-import shutil
 import time
 from pathlib import Path
 from typing import Annotated
@@ -51,8 +50,8 @@ def demo(
     world, run_folder = output / "scenes", output / "run"
     if output.exists() and any(output.iterdir()) and not force:
         raise GradatimError(f"{output}: the folder is not empty; choose another -o, or pass --force to write over it")
-    if force and (world / "test_labels.csv").is_file():
-        shutil.rmtree(world)
+    if force:
+        remove_world(world)
     make_scenes(world, rows=rows, seed=seed)
     speak(f"sample world: {world}/train.csv, test.csv, images/")
     run = fit(world / "train.csv", target="group",
@@ -73,3 +72,11 @@ def demo(
     show_scores(scores, "accuracy")
     print(f"\nsubmission: {output / 'submission.csv'}\nreport:     {run_folder / 'report.html'}\n"
           f"{time.perf_counter() - began:.0f} s in all")
+
+
+def remove_world(world: Path) -> None:
+    """Delete the sample world that an earlier demo made, and nothing else."""
+    for name in ("train.csv", "test.csv", "test_labels.csv", "LICENCE.txt"):
+        (world / name).unlink(missing_ok=True)
+    for path in (world / "images").glob("scene_*.png"):
+        path.unlink()

@@ -114,6 +114,8 @@ def fit(
 
     speak = silent if quiet or json else say
     bar = None if quiet or json else CountBar()
+    if resume is not None and source is not None:
+        raise GradatimError(f"fit: expected --resume alone, it knows its table; received '{source}' as well")
     if resume is not None:
         run = resume_run(resume, say=speak, progress=bar)
     elif source is None:

@@ -21,6 +21,7 @@ def schema(
     ignore: Repeated = (),
     kind: Repeated = (),
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    force: Annotated[bool, Parameter(negative="")] = False,
     json: Flag = False,
 ) -> None:
     """Show what each column is taken for, and why.
@@ -47,12 +48,15 @@ def schema(
         COLUMN=KIND overrules the guess (number, category, text, image, audio); repeat for more.
     output
         Write the schema to this JSON file.
+    force
+        Replace the file when it exists.
     json
         Print the schema, samples and problems as JSON.
     """
     from gradatim.cli.console import pairs, print_json, say, show_table
     from gradatim.data.infer import infer_schema, schema_lines
     from gradatim.data.readers import read_table
+    from gradatim.errors import GradatimError
     from gradatim.problems import Problems
 
     table = read_table(source)
@@ -63,6 +67,8 @@ def schema(
     )
     lines = schema_lines(table, found)
     if output is not None:
+        if output.exists() and not force:
+            raise GradatimError(f"{output}: the file exists; choose another -o, or pass --force to replace it")
         found.save(output)
     if json:
         print_json({"source": table.source, "rows": len(table), "notes": list(table.notes), "task": found.task,
