@@ -246,7 +246,16 @@ def _finish(
     return run
 
 
-def task(self) -> Task:
+@dataclass(slots=True)
+class Run:
+    """A fitted run: predict, evaluate, report, save. `facts` is what the report tells, as JSON values."""
+
+    artifact: Artifact
+    facts: dict[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    @property
+    def task(self) -> Task:
         """The task with its fitted target codec."""
         return self.artifact.task
 
