@@ -16,8 +16,7 @@ class Plan:
 
     epochs × steps_per_epoch steps of batch_size rows; optimizer, schedule: by name, with options;
     warmup_steps of linear rise come off the schedule's length; clip_norm: largest gradient norm (None: no
-    clipping); accumulate: parts that a batch is computed in, to save memory; average_decay: of the moving
-    average of the weights (0: none); norm_every: the gradient norm is recorded each so many steps when
+    clipping); accumulate: parts that a batch is computed in, to save memory; norm_every: the gradient norm is recorded each so many steps when
     nothing is clipped; forecast: seconds expected, by part.
     """
 
@@ -32,7 +31,6 @@ class Plan:
     clip_norm: float | None = 1.0
     accumulate: int = 1
     label_smoothing: float = 0.0
-    average_decay: float = 0.0
     norm_every: int = 8
     seed: int = 0
     placement: Placement = field(default_factory=Placement)
@@ -56,9 +54,8 @@ class Plan:
             raise GradatimError(f"plan: expected a learning rate above 0, received {self.learning_rate!r}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise GradatimError(f"plan: expected clip_norm above 0 or None, received {self.clip_norm!r}")
-        for name, limit in (("label_smoothing", 1.0), ("average_decay", 1.0)):
-            if not 0 <= getattr(self, name) < limit:
-                raise GradatimError(f"plan: expected {name} in [0, 1), received {getattr(self, name)!r}")
+        if not 0 <= self.label_smoothing < 1:
+            raise GradatimError(f"plan: expected label_smoothing in [0, 1), received {self.label_smoothing!r}")
 
     @property
     def total_steps(self) -> int:
