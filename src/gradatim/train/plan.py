@@ -16,8 +16,8 @@ class Plan:
 
     epochs × steps_per_epoch steps of batch_size rows; optimizer, schedule: by name, with options;
     warmup_steps of linear rise come off the schedule's length; clip_norm: largest gradient norm (None: no
-    clipping); accumulate: parts that a batch is computed in, to save memory; norm_every: the gradient norm is recorded each so many steps when
-    nothing is clipped; forecast: seconds expected, by part.
+    clipping); accumulate: parts that a batch is computed in, to save memory; norm_every: the gradient norm is
+    recorded each so many steps when nothing is clipped; forecast: seconds expected, by part.
     """
 
     epochs: int
