@@ -237,6 +237,7 @@ class _Strict:
         self.several = 0  # records over more than one line
 
     def read(self) -> Parsed:
+        """All records, with the line that each begins on."""
         line = 1 + self.offset
         try:
             for record in self.reader:

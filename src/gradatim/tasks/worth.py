@@ -5,7 +5,7 @@ training), linear heads are fitted again on the inputs that are left. `refit`: e
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,20 +44,32 @@ def ledger_of(
     if len(columns) > MOST_COLUMNS:
         media = [c.name for c in schema.inputs if c.name in columns and c.kind in ("image", "audio", "text")]
         columns = (media + [name for name in columns if name not in media])[:MOST_COLUMNS]
+    unlisted = frozenset(outcome.scored.columns) - frozenset(columns)
+
+    def complete(hidden: frozenset[str]) -> frozenset[str]:
+        """'Alone' hides the columns that the ledger has no room for as well."""
+        return hidden | unlisted if len(hidden) == len(columns) - 1 > 1 else hidden
+
     rows = outcome.test_rows[:MOST_ROWS]
     labels = outcome.test_labels[: len(rows)]
     table = source.table.take(rows)
     if how == "refit":
         predict = _refitting(outcome, source, schema, split, choices, table, seconds / (1 + 2 * len(columns)))
     else:
-        predict = _masking(outcome, source, schema, table)
+        predict = _masking(outcome, source, schema, table, [complete(h) for h in _hidden_sets(columns)])
     began = time.perf_counter()
-    entries = modality_ledger(predict, columns, labels, metric=outcome.task.metric, seed=choices.seed)
+
+    def shown(hidden: frozenset[str], shuffled: Mapping[str, np.ndarray]) -> np.ndarray:
+        return predict(complete(hidden), shuffled)
+
+    entries = modality_ledger(shown, columns, labels, metric=outcome.task.metric, seed=choices.seed)
     say(f"modality ledger: {len(entries)} entries on {len(rows)} test rows in {time.perf_counter() - began:.1f} s")
     return entries
 
 
-def _masking(outcome: Outcome, source: Source, schema: Schema, table: Table) -> Any:
+def _masking(
+    outcome: Outcome, source: Source, schema: Schema, table: Table, hidden_sets: Sequence[frozenset[str]]
+) -> Any:
     fitted_without: dict[frozenset[str], Ensemble] = {}
 
     def without(hidden: frozenset[str]) -> Ensemble:
@@ -67,7 +79,7 @@ def _masking(outcome: Outcome, source: Source, schema: Schema, table: Table) -> 
             fitted_without[relevant] = replace(outcome.scored, members=members)
         return fitted_without[relevant]
 
-    for hidden in _hidden_sets(tuple(outcome.scored.columns)):
+    for hidden in hidden_sets:
         without(hidden)  # before the clock of an entry runs
 
     def predict(hidden: frozenset[str], shuffled: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -77,8 +89,8 @@ def _masking(outcome: Outcome, source: Source, schema: Schema, table: Table) -> 
     return predict
 
 
-def _hidden_sets(columns: tuple[str, ...]) -> list[frozenset[str]]:
-    if len(columns) < 2 or len(columns) > MOST_COLUMNS:
+def _hidden_sets(columns: Sequence[str]) -> list[frozenset[str]]:
+    if len(columns) < 2:
         return []
     every = frozenset(columns)
     return [frozenset({name}) for name in columns] + [every - {name} for name in columns]
