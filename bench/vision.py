@@ -30,7 +30,7 @@ class Worker:
     def __init__(self, name: str, network: str, dtype: str, size: int, threads: int) -> None:
         backend = "jax" if "jax" in name else "torch"
         environment = os.environ | {
-            "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "KERAS_BACKEND": backend,
+            "OMP_NUM_THREADS": str(threads), "KERAS_BACKEND": backend,
             "PYTHONWARNINGS": "ignore",
         }  # fmt: skip
         command = [sys.executable, "-m", "bench.vision_worker", name, network, dtype, str(size)]
