@@ -45,7 +45,8 @@ class Watch:
         self, estimator: Any, X: Any, y: Any = None, *, sample_weight: Any = None, most: int | None = None
     ) -> None:
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-        self._open(estimator, {"X": X, "y": y, "metadata": metadata}, estimator._init_callback_context(max_subtasks=most))
+        context = estimator._init_callback_context(max_subtasks=most)
+        self._open(estimator, {"X": X, "y": y, "metadata": metadata}, context)
 
     def _open(self, estimator: Any, data: dict[str, Any], context: Any) -> None:
         self._estimator, self._data, self._context = estimator, data, context
