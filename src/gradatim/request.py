@@ -14,6 +14,9 @@ from gradatim.errors import GradatimError, SchemaError
 from gradatim.files import read_json
 from gradatim.models.address import full_address
 from gradatim.tasks import TASK_OF_KIND, TASKS
+from gradatim.tasks.chosen import ChosenEstimator
+from gradatim.tasks.supervised import Choices
+from gradatim.train.optim import OPTIMIZERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Request:
     label_smoothing: float | None = None
     mixup: float = 0.0
     flip: bool = False
+    class_weights: str = "auto"
+    estimator: str | None = None
     levers: bool = False
 
     def __post_init__(self) -> None:
@@ -59,6 +64,7 @@ class Request:
         for name, value, allowed in (
             ("ledger", self.ledger, ("masked", "refit", "none")),
             ("fusion", self.fusion, ("concatenation", "attention")),
+            ("class-weights", self.class_weights, ("auto", "balanced", "none")),
         ):
             if value not in allowed:
                 raise GradatimError(f"--{name}: expected one of {', '.join(allowed)}; received '{value}'")
@@ -122,3 +128,17 @@ def read_encoders(encoders: Mapping[str, str], schema: Schema) -> dict[str, dict
             entry |= {"weights": str(Path(weights).resolve()), "frozen": True}
         found[name] = entry
     return found
+
+
+def choices_of(request: Request, encoders: Mapping[str, Any], task: str) -> Choices:
+    """What the request says about the fit; GradatimError where an optimiser or an estimator is not there."""
+    if request.optimizer is not None and request.optimizer not in OPTIMIZERS:
+        raise GradatimError(f"--optimizer: expected one of {', '.join(OPTIMIZERS)}; received '{request.optimizer}'")
+    estimator = None if request.estimator is None else ChosenEstimator.parse(request.estimator)
+    if estimator is not None:
+        estimator.build(task)
+    return Choices(
+        seed=request.seed, epochs=request.epochs, encoders=encoders, fusion=request.fusion, mixup=request.mixup,
+        flip=request.flip, label_smoothing=request.label_smoothing, optimizer=request.optimizer,
+        learning_rate=request.learning_rate, estimator=estimator,
+    )

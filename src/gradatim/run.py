@@ -39,14 +39,13 @@ from gradatim.evaluate.predictions import Predictions
 from gradatim.evaluate.thresholds import choose_threshold
 from gradatim.files import read_json, write_atomic, write_json
 from gradatim.problems import Problems
-from gradatim.request import Request, check_columns, pick_task, read_encoders, read_request
+from gradatim.request import Request, check_columns, choices_of, pick_task, read_encoders, read_request
 from gradatim.tasks import SupervisedTask, Task, task_class
 from gradatim.tasks.facts import assemble_facts, check_metric, fingerprint, score_rows
 from gradatim.tasks.memo import Clock, Memo
 from gradatim.tasks.source import Source
 from gradatim.tasks.supervised import Choices, Outcome, fit_supervised
 from gradatim.tasks.worth import ledger_of
-from gradatim.train.optim import OPTIMIZERS
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -71,8 +70,9 @@ def fit(
     to (None: nothing is written). say receives a line at each stage; progress (cells done, cells in all) while files
     are decoded, and with it training shows a bar. The other options are the fields of `Request`: task, id, group,
     time, split, ignore, kinds, encoders, fusion, metric, minutes (of the whole call), epochs, seed, ledger ("masked",
-    "refit", "none"), optimizer, learning_rate, label_smoothing, mixup, flip, levers (set what makes this machine fast,
-    process-wide: on in the command line, off here).
+    "refit", "none"), optimizer, learning_rate, label_smoothing, mixup, flip, class_weights ("auto", "balanced",
+    "none"), estimator (an address: this one alone), levers (set what makes this machine fast, process-wide: on in the
+    command line, off here).
     Raises GradatimError, one line, for anything that the user can mend.
 
     >>> import polars as pl
@@ -145,9 +145,8 @@ def _fit(
     if request.split is not None:
         chosen = chosen.changed(request.split, role="ignore", why=("it says which part of the split a row is in",))
     encoders = read_encoders(request.encoders, chosen)
-    if request.optimizer is not None and request.optimizer not in OPTIMIZERS:
-        raise GradatimError(f"--optimizer: expected one of {', '.join(OPTIMIZERS)}; received '{request.optimizer}'")
     task = _task(table, chosen, request)
+    choices = choices_of(request, encoders, task.name)
     test_table = None if test is None else read_table(test)
     lacking = [c.name for c in chosen.inputs if test_table is not None and c.name not in test_table.frame.columns]
     if test_table is not None and lacking:
@@ -167,7 +166,7 @@ def _fit(
             say(f"  {finding.severity}: {finding.evidence}. {finding.remedy}")
     folder = claim()
     try:
-        return _train(request, table, test_table, chosen, split, findings, problems, task, encoders, folder, clock,
+        return _train(request, table, test_table, chosen, split, findings, problems, task, choices, folder, clock,
                       say, progress)
     except KeyboardInterrupt:
         hint = f"go on with `gradatim fit --resume {folder}`" if folder is not None and request.source else ""
@@ -176,7 +175,7 @@ def _fit(
 
 def _train(
     request: Request, table: Table, test_table: Table | None, chosen: Schema, split: Split, findings: Sequence[Any],
-    problems: Problems, task: SupervisedTask, encoders: Mapping[str, Any], folder: Path | None, clock: Clock, say: Say,
+    problems: Problems, task: SupervisedTask, choices: Choices, folder: Path | None, clock: Clock, say: Say,
     progress: Progress | None,
 ) -> "Run":
     memo = Memo.open(None if folder is None else folder / "checkpoints")
@@ -187,11 +186,6 @@ def _train(
     levers = pull_levers(machine, memory=True) if request.levers else []
     say("machine: " + "; ".join([*machine.reasons, *(line for line in levers if not line.startswith("advice"))]))
     inputs = Source(table, problems, progress=progress)
-    choices = Choices(
-        seed=request.seed, epochs=request.epochs, encoders=encoders,
-        fusion=request.fusion, mixup=request.mixup, flip=request.flip, label_smoothing=request.label_smoothing,
-        optimizer=request.optimizer, learning_rate=request.learning_rate,
-    )
     budget = replace_seconds(clock, 1 - REPORT_SHARE if request.ledger != "refit" else 0.5)
     threads = torch.get_num_threads()
     try:
@@ -213,7 +207,8 @@ def _task(table: Table, schema: Schema, request: Request) -> SupervisedTask:
     name = pick_task(schema)
     check_metric(request.metric, name)
     column = schema.targets[0]
-    task = task_class(name).fit(column, table.cells(column.name), metric=request.metric)
+    cells = table.cells(column.name)
+    task = task_class(name).fit(column, cells, metric=request.metric, class_weights=request.class_weights)
     check_metric(request.metric, name, len(task.classes))
     return task
 

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": {"data", "models", "nn", "estimators", "train", "audit", "evaluate", "recipe"},
     "artifact": {"data", "models", "estimators", "train", "evaluate", "tasks"},
     "autodiff": set(),
-    "request": {"data", "models", "tasks"},
+    "request": {"data", "models", "tasks", "train"},
     "run": BELOW_RUN | {"request"},
     "faces": BELOW_RUN | {"run"},
     "lessons": BELOW_RUN | {"run", "faces", "autodiff"},

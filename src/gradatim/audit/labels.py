@@ -88,7 +88,8 @@ def find_balance(view: View) -> list[Finding]:
             "class-imbalance", "warning" if share >= 0.95 else "note",
             f"'{common}' has {most:,} rows, '{rare}' {least:,}: always answering '{common}' is right in {share:.1%}",
             "accuracy alone would praise a model that never answers the rare classes",
-            "read balanced accuracy, recall and the precision-recall curve; classes may be weighted",
+            "read balanced accuracy, recall and the precision-recall curve; to weigh the classes alike say "
+            "`--class-weights balanced`",
             (name,), values={"most": most, "least": least, "majority": share},
         ))
     return findings

@@ -37,6 +37,8 @@ def fit(
     label_smoothing: float | None = None,
     mixup: float = 0.0,
     flip: Flag = False,
+    class_weights: str = "auto",
+    estimator: str | None = None,
     levers: bool = True,
     resume: Path | None = None,
     force: Flag = False,
@@ -96,6 +98,11 @@ def fit(
         Strength α of mixup; 0 is off.
     flip
         A picture mirrored left to right means the same (not so for letters and digits): train on both.
+    class_weights
+        balanced: every class weighs the same in the loss, however rare; none; auto: balanced where the metric is
+        balanced_accuracy or f1_macro and the classes are skewed.
+    estimator
+        ADDRESS[:NAME=VALUE,…]: fit this estimator alone, as svm.SVC:C=10; see `gradatim estimators`.
     levers
         Set what makes this machine fast, for this process: float32 products of oneDNN, an allocator that keeps its
         memory.
@@ -127,7 +134,8 @@ def fit(
             kinds=pairs(kind, "--kind"),
             encoders=pairs(encoder, "--encoder"), fusion=fusion, metric=metric, minutes=minutes, epochs=epochs,
             seed=seed, ledger=ledger, optimizer=optimizer, learning_rate=learning_rate,
-            label_smoothing=label_smoothing, mixup=mixup, flip=flip, levers=levers,
+            label_smoothing=label_smoothing, mixup=mixup, flip=flip, class_weights=class_weights,
+            estimator=estimator, levers=levers,
         )
     if json:
         print_json(run.facts)

@@ -36,18 +36,22 @@ class Classification:
     name: str = field(default="classification", init=False)
 
     @classmethod
-    def fit(cls, column: Column, cells: list[Any], *, metric: str | None = None) -> "Classification":
+    def fit(
+        cls, column: Column, cells: list[Any], *, metric: str | None = None, class_weights: str = "auto"
+    ) -> "Classification":
         """Read the classes off the labelled cells.
 
-        Classes weigh alike in the loss when the metric asks for it (balanced accuracy, macro F1) and the commonest has
-        over three times the rows of the rarest.
+        class_weights: "balanced": every class weighs the same in the loss, N / (C · n_c) a row; "none"; "auto":
+        balanced when the metric asks for it (balanced accuracy, macro F1) and the commonest class has over three times
+        the rows of the rarest, because weights cost accuracy and calibration where these are what counts.
         """
         codec = CategoryCodec(target=True).fit(cells)
         task = cls(column.name, codec, metric or "accuracy")
         labels = task.labels(cells)
         counts = np.bincount(labels[labels >= 0], minlength=len(task.classes))
-        skewed = metric in ("balanced_accuracy", "f1_macro")
-        return cls(column.name, codec, task.metric, balanced=skewed and counts.min() * 3 < counts.max())
+        asked = metric in ("balanced_accuracy", "f1_macro") and counts.min() * 3 < counts.max()
+        balanced = asked if class_weights == "auto" else class_weights == "balanced"
+        return cls(column.name, codec, task.metric, balanced=bool(balanced))
 
     @property
     def classes(self) -> list[Any]:
@@ -142,7 +146,7 @@ class Classification:
     def estimator_answer(self, estimator: Any, features: Any) -> np.ndarray:
         """Probabilities of an estimator spread over all classes (it may not have seen some), (N, C)."""
         answer = np.full((features.shape[0], len(self.classes)), SMALLEST_PROBABILITY)
-        answer[:, np.asarray(estimator.classes_, dtype=np.int64)] = estimator.predict_proba(features)
+        answer[:, np.asarray(estimator.classes_, dtype=np.int64)] = _probabilities(estimator, features)
         return answer / answer.sum(axis=1, keepdims=True)
 
     def calibrated(self, answer: np.ndarray, temperature: float) -> np.ndarray:
@@ -159,3 +163,19 @@ class Classification:
         """Read what `to_json` wrote."""
         return cls(str(value["target"]), CategoryCodec.from_json(value["codec"]), str(value["metric"]),
                    bool(value["balanced"]))
+
+
+def _probabilities(estimator: Any, features: Any) -> np.ndarray:
+    """Those of the estimator; the softmax (two classes: the sigmoid) of its decision values where it has none.
+
+    The temperature that is fitted on held-out rows then sets how sure they are (Platt scaling without an offset).
+    """
+    if hasattr(estimator, "predict_proba"):
+        return np.asarray(estimator.predict_proba(features))
+    if not hasattr(estimator, "decision_function"):
+        guesses = np.asarray(estimator.predict(features))
+        return (guesses[:, None] == np.asarray(estimator.classes_)).astype(np.float64)
+    values = torch.from_numpy(np.array(estimator.decision_function(features), dtype=np.float64))
+    if values.ndim == 1:
+        values = torch.stack([torch.zeros_like(values), values], dim=1)
+    return torch.softmax(values, dim=1).numpy()

@@ -21,6 +21,7 @@ from gradatim.estimators.features.sound import LogMelStatistics
 from gradatim.estimators.features.table import TableFeatures
 from gradatim.estimators.features.text import TfidfFeatures
 from gradatim.estimators.state import estimator_from_state, estimator_to_state
+from gradatim.tasks.chosen import ChosenEstimator
 from gradatim.tasks.frozen import FrozenFeatures
 from gradatim.tasks.source import Source
 
@@ -181,10 +182,14 @@ class Head:
         labels: np.ndarray,
         task: Any,
         frozen: Mapping[str, FrozenFeatures] | None = None,
+        chosen: ChosenEstimator | None = None,
     ) -> "Head":
-        """Fit features, then the head, on `rows`; `labels` cover the whole table."""
+        """Fit features, then the task's head or the chosen estimator, on `rows`; `labels` cover the whole table."""
         blocks = fit_blocks(source, columns, codecs, rows, frozen or {})
-        estimator = task.head().fit(join([block.matrix(source, rows) for block in blocks]), labels[rows])
+        features = join([block.matrix(source, rows) for block in blocks])
+        if chosen is None:
+            return cls(blocks, task.head().fit(features, labels[rows]), task)
+        estimator = chosen.fit(task.name, features, labels[rows])
         return cls(blocks, estimator, task)
 
     def answer_rows(self, source: Source, rows: np.ndarray) -> np.ndarray:

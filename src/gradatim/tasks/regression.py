@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from gradatim.data.batch import Batch
 from gradatim.data.codecs.number import LARGEST, NumberCodec
 from gradatim.data.schema import Column
-from gradatim.errors import CellError
+from gradatim.errors import CellError, GradatimError
 from gradatim.estimators.linear import Ridge
 from gradatim.estimators.trees import BoostedTreesRegressor
 from gradatim.evaluate.predictions import Predictions
@@ -32,8 +32,12 @@ class Regression:
     balanced: bool = field(default=False, init=False)
 
     @classmethod
-    def fit(cls, column: Column, cells: list[Any], *, metric: str | None = None) -> "Regression":
+    def fit(
+        cls, column: Column, cells: list[Any], *, metric: str | None = None, class_weights: str = "auto"
+    ) -> "Regression":
         """Learn mean and standard deviation of the target from the training cells."""
+        if class_weights == "balanced":
+            raise GradatimError("--class-weights balanced: expected a target of classes, received numbers")
         codec = NumberCodec(**{**column.options, "target": True}).fit(cells)
         return cls(column.name, codec, metric or "rmse", "huber" if metric in ("mae",) else "squared")
 

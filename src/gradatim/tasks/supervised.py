@@ -18,6 +18,7 @@ from gradatim.data.split import Split, folds
 from gradatim.evaluate.calibrate import fit_temperature
 from gradatim.randomness import generator
 from gradatim.tasks.choose import Candidate, cross_answers, temper, verdict_on_network, weigh
+from gradatim.tasks.chosen import ChosenEstimator
 from gradatim.tasks.constant import Constant
 from gradatim.tasks.frozen import FrozenFeatures
 from gradatim.tasks.heads import MEDIA, Head
@@ -31,7 +32,8 @@ from gradatim.tasks.training import NetworkTrainer
 FOLD_ROWS = 2000  # under this many choice rows, candidates are compared by cross-validation
 HEAD_ROWS = 12_000  # convex heads are fitted on a sample above this many rows
 FOLDS = 5
-BASELINE_SHARE = 0.08  # of the time, for the folds of each baseline
+BASELINE_SHARE = 0.06  # of the time, for the folds of each baseline
+BASELINES_SHARE = 0.35  # of the time may be gone when a further baseline begins
 SEEN_ROWS = 2000  # training rows that are answered for the comparison of training and test score
 
 
@@ -48,6 +50,7 @@ class Choices:
     label_smoothing: float | None = None
     optimizer: str | None = None
     learning_rate: float | None = None
+    estimator: ChosenEstimator | None = None
 
 
 @dataclass(slots=True)
@@ -109,7 +112,8 @@ class Line:
 
     def fitted_rows(self) -> np.ndarray:
         """The rows that the scored heads were fitted on."""
-        return _sampled(self.rows if self.folded else self.split.train, self.choices.seed)
+        rows = self.rows if self.folded else self.split.train
+        return rows if self.choices.estimator else _sampled(rows, self.choices.seed)
 
     def shape(self) -> tuple[int, ...]:
         """Shape of one row's answer."""
@@ -132,7 +136,8 @@ def fit_supervised(
     line = prepare(source, schema, split, task, choices, clock, memo, say)
     candidates = baselines(line)
     trainer = NetworkTrainer(line)
-    candidates.append(trainer.candidate())
+    if choices.estimator is None:
+        candidates.append(trainer.candidate())
     compared = line.compared()
     labels = line.labels[compared]
     temper(candidates, labels, task)
@@ -222,7 +227,7 @@ def _quantiles(labels: np.ndarray, rows: np.ndarray, count: int = 10) -> np.ndar
 
 
 def baselines(line: Line) -> list[Candidate]:
-    """Constant, a head on each input alone, a head on all, trees on the table columns."""
+    """Constant, a head on all inputs, on each alone, trees on the table columns; or the chosen estimator on all."""
     task, compared = line.task, line.compared()
     constant = cross_answers(
         lambda fitted, held: Constant(task.constant(line.labels[fitted])).answer(_rows_source(line.source, held)),
@@ -232,15 +237,32 @@ def baselines(line: Line) -> list[Candidate]:
     found = [
         Candidate(name, "constant", (), constant, 0.0, lambda rows: Constant(task.constant(line.labels[rows])))
     ]
+    if line.choices.estimator is not None:
+        found.append(fitted_candidate(line, line.choices.estimator.text, "chosen", line.columns))
+        return found
     for title, columns in head_groups(line.columns):
-        found.append(fitted_candidate(line, title, "head", columns))
+        if in_time(line, title, needed=len(found) == 1):
+            found.append(fitted_candidate(line, title, "head", columns))
     if line.frozen:
         title = "linear head on frozen features of " + ", ".join(line.frozen)
         found.append(fitted_candidate(line, title, "frozen", line.columns))
     plain = [column for column in line.columns if column.kind in ("number", "category")]
     if len(plain) > 1 or any(column.kind == "number" for column in plain):
-        found.append(fitted_candidate(line, "boosted trees on " + _names(plain), "trees", plain))
+        title = "boosted trees on " + _names(plain)
+        if in_time(line, title):
+            found.append(fitted_candidate(line, title, "trees", plain))
     return found
+
+
+def in_time(line: Line, title: str, *, needed: bool = False) -> bool:
+    """Whether a further baseline may begin; what is left out for want of time is said. A stored decision."""
+    clock = line.clock
+    asked = needed or line.choices.epochs is not None
+    yes = line.memo.decide(f"time for {title}", lambda: asked or clock.elapsed() < BASELINES_SHARE * clock.seconds)
+    if not yes:
+        line.notes.append(f"{title}: left out, {BASELINES_SHARE:.0%} of the time was gone; give more --minutes")
+        line.say(f"  {line.notes[-1]}")
+    return yes
 
 
 def head_groups(columns: Sequence[Column]) -> list[tuple[str, list[Column]]]:
@@ -266,6 +288,9 @@ def fitted_candidate(line: Line, title: str, kind: str, columns: Sequence[Column
             return Constant(line.task.constant(line.labels[rows]))
         if kind == "trees":
             return Trees.fit(line.source, columns, rows, line.labels, line.task, seed=seed)
+        if kind == "chosen":
+            return Head.fit(line.source, columns, line.codecs, rows, line.labels, line.task, line.frozen,
+                            line.choices.estimator)
         frozen = line.frozen if kind == "frozen" else {}
         return Head.fit(line.source, columns, line.codecs, _sampled(rows, seed), line.labels, line.task, frozen)
 
@@ -274,7 +299,8 @@ def fitted_candidate(line: Line, title: str, kind: str, columns: Sequence[Column
     member = fit(first_rows)
     first = member.answer_rows(line.source, first_held)
     seconds = time.perf_counter() - began
-    fits = 0.06 * line.clock.seconds / max(seconds, 1e-3) if line.choices.epochs is None else len(line.parts)
+    fits = BASELINE_SHARE * line.clock.seconds / max(seconds, 1e-3) if line.choices.epochs is None else len(line.parts)
+    fits = len(line.parts) if kind == "chosen" and fits >= 0.5 else fits
     affordable = line.memo.decide(f"folds of {title}", lambda: int(np.clip(fits, 1, len(line.parts))))
 
     def answer(fitted: np.ndarray, held: np.ndarray) -> np.ndarray:

@@ -56,7 +56,8 @@ def ledger_of(
     if how == "refit":
         predict = _refitting(outcome, source, schema, split, choices, table, seconds / (1 + 2 * len(columns)))
     else:
-        predict = _masking(outcome, source, schema, table, [complete(h) for h in _hidden_sets(columns)])
+        hidden_sets = [complete(hidden) for hidden in _hidden_sets(columns)]
+        predict = _masking(outcome, source, schema, choices, table, hidden_sets)
     began = time.perf_counter()
 
     def shown(hidden: frozenset[str], shuffled: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -68,14 +69,17 @@ def ledger_of(
 
 
 def _masking(
-    outcome: Outcome, source: Source, schema: Schema, table: Table, hidden_sets: Sequence[frozenset[str]]
+    outcome: Outcome, source: Source, schema: Schema, choices: Choices, table: Table,
+    hidden_sets: Sequence[frozenset[str]],
 ) -> Any:
     fitted_without: dict[frozenset[str], Ensemble] = {}
 
     def without(hidden: frozenset[str]) -> Ensemble:
         relevant = frozenset(hidden)
         if relevant not in fitted_without:
-            members = tuple(_member_without(m, relevant, outcome, source, schema) for m in outcome.scored.members)
+            members = tuple(
+                _member_without(m, relevant, outcome, source, schema, choices) for m in outcome.scored.members
+            )
             fitted_without[relevant] = replace(outcome.scored, members=members)
         return fitted_without[relevant]
 
@@ -97,7 +101,7 @@ def _hidden_sets(columns: Sequence[str]) -> list[frozenset[str]]:
 
 
 def _member_without(
-    member: Member, hidden: frozenset[str], outcome: Outcome, source: Source, schema: Schema
+    member: Member, hidden: frozenset[str], outcome: Outcome, source: Source, schema: Schema, choices: Choices
 ) -> Member:
     """A linear head is fitted again on the columns that are left; the others know absent cells."""
     if not isinstance(member, Head) or not hidden & set(member.columns):
@@ -106,7 +110,8 @@ def _member_without(
     if not left:
         return Constant(outcome.task.constant(outcome.labels[outcome.fitted_rows]))
     read_by = {block.columns[0]: block.extractor for block in member.blocks if block.kind == "frozen"}
-    return Head.fit(source, left, outcome.choice_codecs, outcome.fitted_rows, outcome.labels, outcome.task, read_by)
+    return Head.fit(source, left, outcome.choice_codecs, outcome.fitted_rows, outcome.labels, outcome.task, read_by,
+                    choices.estimator)
 
 
 def _refitting(
