@@ -17,6 +17,9 @@ from typing import Any
 # Public name → module of this package; imported on first use.
 _PUBLIC = {
     "Tensor": "tensor",
+    "parameters": "layers",
+    "set_training": "layers",
+    "train": "training",
     "topological_order": "tensor",
     "without_gradient": "tensor",
 }

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradatim.autodiff.gradients import Axis, Scattered, accumulate, spread
+from gradatim.autodiff.products import product
 from gradatim.errors import GradatimError
 
 Pull = Callable[[np.ndarray], "np.ndarray | Scattered"]
@@ -224,27 +225,7 @@ class Tensor:
     def __matmul__(self, other: "Tensor | ArrayLike") -> "Tensor":
         """C = A B over the last two axes, any leading axes broadcast: pulls G Bᵀ to A and Aᵀ G to B."""
         other, x, y = self._pair(other)
-        if min(x.ndim, y.ndim) == 0 or x.shape[-1] != y.shape[-min(y.ndim, 2)]:
-            raise GradatimError(f"@: expected (…, n, k) @ (…, k, m), received {x.shape} @ {y.shape}")
-        rows = x[None] if x.ndim == 1 else x  # a vector on the left is one row, on the right one column
-        columns = y[:, None] if y.ndim == 1 else y
-        if y.ndim > 2 or rows.ndim == 2:
-            product = _apply("@", np.matmul, rows, columns)
-        else:  # one matrix for the whole stack: a single large product
-            product = (rows.reshape(-1, rows.shape[-1]) @ columns).reshape(*rows.shape[:-1], columns.shape[-1])
-        shape = product.shape
-        value = product[..., 0] if y.ndim == 1 else product
-        value = value[..., 0, :] if x.ndim == 1 and y.ndim > 1 else value[..., 0] if x.ndim == 1 else value
-
-        def to_left(g: np.ndarray) -> np.ndarray:
-            return g.reshape(shape) @ np.swapaxes(columns, -1, -2)
-
-        def to_right(g: np.ndarray) -> np.ndarray:
-            if y.ndim > 2:
-                return np.swapaxes(rows, -1, -2) @ g.reshape(shape)
-            product = rows.reshape(-1, rows.shape[-1]).T @ g.reshape(-1, shape[-1])
-            return product[:, 0] if y.ndim == 1 else product
-
+        value, to_left, to_right = product(x, y)
         return node("@", value, (self, other), to_left, to_right)
 
     def __radd__(self, other: ArrayLike) -> "Tensor":
