@@ -1,0 +1,182 @@
+"""The principal axes of a centred matrix A (n, d), three ways: covariance, singular values, block Lanczos.
+
+All give the eigenvectors v of AᵀA/(n−1) and their eigenvalues, the variances along them, in falling order. What to
+notice: the covariance costs n·d·min(n, d) products whatever the data, and is exact down to variances of 1e-13 of the
+largest in float64; block Lanczos (Golub and Underwood, 1977; with a random start: Musco and Musco, 2015) reads the
+data a handful of times, one product with A and Aᵀ a reading, and keeps every subspace it has met, where the power
+iteration of Halko, Martinsson and Tropp (2011) keeps only the last.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+import scipy.special
+
+from gradatim.estimators import gram
+from gradatim.estimators.gram import BLOCK, Matrix
+
+# Below this part of the largest variance an axis that was summed in float32 is noise: sum again in float64.
+FLOAT32_TRUSTED = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """variances (k,) falling, components (k, d) orthonormal rows, total: the variance of all directions together."""
+
+    variances: np.ndarray
+    components: np.ndarray
+    total: float
+
+
+def from_covariance(X: Matrix, means: np.ndarray, count: int | None, *, exact: bool) -> Axes:
+    """From the eigenvectors of AᵀA or, where there are fewer rows than columns, of AAᵀ; count None: all of them.
+
+    exact=False lets float32 data be multiplied in float32, and multiplies again where that is not enough.
+    """
+    rows, columns = X.shape
+    ones = np.ones(rows)
+    if columns <= rows:
+        exact = exact or X.dtype != np.float32
+        axes = _eigen(gram.gram(X, means, ones, exact=exact), count, rows)
+        if exact or axes.variances.min(initial=np.inf) > FLOAT32_TRUSTED * axes.variances.max(initial=0.0):
+            return axes
+        return _eigen(gram.gram(X, means, ones), count, rows)
+    dual = _eigen(gram.kernel(X, means, ones), count, rows)
+    components = gram.centred_transpose_product(X, means, dual.components.T)
+    # Aᵀu has length s: a direction that is all rounding has none, and is filled up to an orthonormal set.
+    components, _ = np.linalg.qr(components)
+    signs = np.sign(np.einsum("dk,dk->k", components, gram.centred_transpose_product(X, means, dual.components.T)))
+    return Axes(dual.variances, (components * np.where(signs == 0, 1, signs)).T, dual.total)
+
+
+def _eigen(matrix: np.ndarray, count: int | None, rows: int) -> Axes:
+    """The largest eigenvalues of a scatter matrix, as variances, and their vectors as rows."""
+    size, total = len(matrix), max(float(np.trace(matrix)), 0.0) / (rows - 1)
+    few = count is not None and 0 < count < size // 4
+    values, vectors = scipy.linalg.eigh(
+        matrix,
+        subset_by_index=[size - count, size - 1] if few and count is not None else None,
+        driver=None if few else "evd",
+        check_finite=False,
+        overwrite_a=True,
+    )
+    kept = slice(None, None, -1) if count is None else slice(None, -count - 1, -1) if count else slice(0, 0)
+    return Axes(np.maximum(values[kept], 0) / (rows - 1), vectors[:, kept].T, total)
+
+
+def from_singular_values(X: np.ndarray, means: np.ndarray, count: int | None) -> Axes:
+    """From the singular values of A itself: exact for the smallest too; a copy of X is made."""
+    rows, columns = X.shape
+    centred = X.astype(np.float64) - means
+    if rows > 2 * columns:  # the triangle R of A = QR has A's singular values and right vectors (Chan, 1982)
+        centred = scipy.linalg.qr(centred, mode="r", overwrite_a=True, check_finite=False)[0][:columns]
+    _, values, right = scipy.linalg.svd(centred, full_matrices=False, overwrite_a=True, check_finite=False)
+    variances = values**2 / (rows - 1)
+    return Axes(variances[:count], right[:count], float(variances.sum()))
+
+
+def from_lanczos(
+    X: Matrix, means: np.ndarray, count: int, *, oversamples: int, passes: int, random_state: np.random.RandomState
+) -> Axes:
+    """From `passes` readings of the data, each a product with AᵀA of a block of count + oversamples directions.
+
+    The blocks Q₁, Q₂, … span {AᵀA}ʲ of a random start; each new one is made orthogonal to all before, twice. Within
+    their span the axes are those of A·Q, taken exactly (Rayleigh-Ritz).
+    """
+    rows, columns = X.shape
+    width = min(count + oversamples, rows, columns)
+    block = np.linalg.qr(random_state.normal(size=(columns, width)))[0]
+    basis = block
+    for reading in range(passes):
+        block, squares = _square_product(X, means, block)
+        if reading == 0:
+            total = squares / (rows - 1)
+        for _ in range(2):
+            block -= basis @ (basis.T @ block)
+        block, triangle = np.linalg.qr(block)
+        # What the span holds already comes back as rounding; it must not come in as a new direction.
+        sizes = np.abs(np.diag(triangle))
+        block = block[:, sizes > 1e-10 * max(sizes.max(initial=0.0), 1e-300)][:, : min(rows, columns) - basis.shape[1]]
+        if not block.shape[1]:
+            break
+        basis = np.hstack([basis, block])
+    scatter = np.zeros((basis.shape[1], basis.shape[1]))
+    for start in range(0, rows, BLOCK):
+        image = _centred_image(X[start : start + BLOCK], means, basis)
+        scatter += image.T @ image
+    inner = _eigen(scatter, count, rows)
+    return Axes(inner.variances, inner.components @ basis.T, total)
+
+
+def _centred_image(X: Matrix, means: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """A·basis for a block of rows, in the precision of the data."""
+    if scipy.sparse.issparse(X):
+        return np.asarray(X @ basis) - means @ basis
+    return (X - means.astype(X.dtype)) @ basis.astype(X.dtype)
+
+
+def _square_product(X: Matrix, means: np.ndarray, block: np.ndarray) -> tuple[np.ndarray, float]:
+    """AᵀA·block, float64 (d, k), and ‖A‖²: the rows are read once, and met again while they are in the cache."""
+    out, squares = np.zeros(block.shape), 0.0
+    for start in range(0, X.shape[0], BLOCK):
+        part = X[start : start + BLOCK]
+        if scipy.sparse.issparse(part):
+            image = _centred_image(part, means, block)
+            out += np.asarray(part.T @ image) - np.outer(means, image.sum(0))
+            moment = np.asarray(part.sum(axis=0)).ravel()
+            squares += float((part.data.astype(np.float64) ** 2).sum()) - 2 * float(means @ moment)
+            squares += part.shape[0] * float(means @ means)
+        else:
+            centred = part - means.astype(part.dtype)
+            out += centred.T @ (centred @ block.astype(part.dtype))
+            squares += float(np.einsum("nd,nd->", centred, centred, dtype=np.float64))
+    return out, squares
+
+
+def fix_signs(components: np.ndarray) -> np.ndarray:
+    """Turn each row so that its entry of largest size is positive: the same data give the same signs.
+
+    >>> fix_signs(np.array([[0.6, -0.8], [0.8, 0.6]]))
+    array([[-0.6,  0.8],
+           [ 0.8,  0.6]])
+    """
+    if not components.size:
+        return components
+    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
+    return components * np.where(largest < 0, -1, 1)
+
+
+def most_likely_count(variances: np.ndarray, rows: int) -> int:
+    """How many axes hold signal by Minka's evidence (Automatic choice of dimensionality for PCA, 2000, eq. 30).
+
+    variances: those of all directions, falling. Sums over pairs are cumulated, so that all counts cost one table.
+    """
+    size = len(variances)
+    if size < 2:
+        return size
+    tiny = np.finfo(np.float64).tiny
+    spectrum = np.asarray(variances, dtype=np.float64)
+    logs = np.log(np.maximum(spectrum, tiny))
+    differences = np.log(np.maximum(spectrum[:, None] - spectrum[None, :], tiny))
+    best, chosen = -np.inf, 1
+    for count in range(1, size):
+        if spectrum[count - 1] < 1e-15:
+            break
+        noise = max(spectrum[count:].sum() / (size - count), 1e-15)
+        places = size - np.arange(count)
+        evidence = -count * np.log(2.0) + sum(
+            scipy.special.gammaln(places / 2) - np.log(np.pi) * places / 2
+        )
+        evidence -= (logs[:count].sum() + np.log(noise) * (size - count)) * rows / 2
+        pairs = size * count - count * (count + 1) / 2
+        evidence += np.log(2 * np.pi) * (pairs + count) / 2
+        inside = np.triu_indices(count, 1)
+        laplace = (2 * differences[inside] - logs[inside[0]] - logs[inside[1]]).sum()
+        outside = differences[:count, count:] + np.log(np.maximum(1 / noise - 1 / spectrum[:count, None], tiny))
+        laplace += outside.sum() + pairs * np.log(rows)
+        evidence -= laplace / 2 + count * np.log(rows) / 2
+        if evidence > best:
+            best, chosen = float(evidence), count
+    return chosen
