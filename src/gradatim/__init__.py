@@ -24,6 +24,7 @@ _PUBLIC = {
     "Table": "gradatim.data.table",
     "Schema": "gradatim.data.schema",
     "Column": "gradatim.data.schema",
+    "graph": "gradatim.autodiff.graph",
     "GradatimError": "gradatim.errors",
 }
 __all__ = ["__version__", *_PUBLIC]

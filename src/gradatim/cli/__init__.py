@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": ("gradatim.cli.predict:predict", "Answer the rows of a table with a saved run."),
     "evaluate": ("gradatim.cli.evaluate:evaluate", "Score a run, or anybody's predictions, against labels."),
     "report": ("gradatim.cli.report:report", "Write the report of a run: one offline HTML file."),
+    "graph": ("gradatim.cli.graph:graph", "Show a formula as a computation graph, with its gradients."),
     "models": ("gradatim.cli.models:models", "List the networks; show one, its parameters and shapes."),
     "estimators": ("gradatim.cli.estimators:estimators", "List the classical estimators; show one and its parameters."),
 }
