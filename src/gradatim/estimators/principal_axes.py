@@ -93,12 +93,12 @@ def from_lanczos(
         block, squares = _square_product(X, means, block)
         if reading == 0:
             total = squares / (rows - 1)
-        for _ in range(2):
-            block -= basis @ (basis.T @ block)
-        block, triangle = np.linalg.qr(block)
         # What the span holds already comes back as rounding; it must not come in as a new direction.
-        sizes = np.abs(np.diag(triangle))
-        block = block[:, sizes > 1e-10 * max(sizes.max(initial=0.0), 1e-300)][:, : min(rows, columns) - basis.shape[1]]
+        least = 1e-10 * np.linalg.norm(block, axis=0).max(initial=0.0)
+        for _ in range(2):
+            block, triangle = np.linalg.qr(block - basis @ (basis.T @ block))
+            block, least = block[:, np.abs(np.diag(triangle)) > least], 0.1
+        block = block[:, : min(rows, columns) - basis.shape[1]]
         if not block.shape[1]:
             break
         basis = np.hstack([basis, block])
