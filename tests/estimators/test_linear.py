@@ -6,7 +6,7 @@ import scipy.sparse
 import sklearn.linear_model
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from gradatim.estimators import linear
+from gradatim.estimators import least_squares
 from gradatim.estimators.linear import Ridge
 
 
@@ -115,7 +115,7 @@ def test_singular_inputs_give_the_solution_of_least_norm(shape):
 def test_conjugate_gradients_reach_the_closed_form(monkeypatch, sparse):
     X, y, weights = problem(60, 40, 2)
     expected = Ridge(alpha=0.3).fit(X, y, weights)
-    monkeypatch.setattr(linear, "LARGEST_FACTOR", 4)
+    monkeypatch.setattr(least_squares, "LARGEST_FACTOR", 4)
     model = Ridge(alpha=0.3).fit(scipy.sparse.csr_matrix(X) if sparse else X, y, weights)
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-5, atol=1e-7)
 
@@ -123,7 +123,7 @@ def test_conjugate_gradients_reach_the_closed_form(monkeypatch, sparse):
 def test_penalty_from_a_part_of_the_rows_is_near_the_whole(monkeypatch):
     X, y, _ = problem(400, 60)
     whole = Ridge(alpha="auto").fit(X, y)
-    monkeypatch.setattr(linear, "LARGEST_SPECTRUM", 50)
+    monkeypatch.setattr(least_squares, "LARGEST_SPECTRUM", 50)
     part = Ridge(alpha="auto").fit(X, y)
     assert np.mean((part.predict(X) - whole.predict(X)) ** 2) < 0.2
 
