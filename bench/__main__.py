@@ -4,8 +4,10 @@ import importlib
 import sys
 
 BENCHMARKS = {
+    "autodiff": "one training step of the NumPy engine against eager PyTorch, by batch size",
     "loop-overhead": "the loop against a bare PyTorch loop",
     "quality": "accuracy on real data against peers, several seeds, paired intervals",
+    "estimators": "the classical estimators against scikit-learn, scikit-learn-intelex, faiss; --sweep for growth",
     "vision": "LeNet-5 and a small ResNet on Fashion-MNIST against PyTorch, Lightning, Keras, skorch",
 }
 

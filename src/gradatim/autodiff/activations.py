@@ -124,6 +124,5 @@ def maxout(x: TensorLike, pieces: int, axis: int = -1) -> Tensor:
 
 
 def sigmoid_of(x: np.ndarray) -> np.ndarray:
-    """Sigmoid of a plain array, by e^−|x| so that nothing overflows."""
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+    """Sigmoid of a plain array; the exponent is held where it does not overflow."""
+    return 1 / (1 + np.exp(np.minimum(-x, 88 if x.dtype == np.float32 else 709)))

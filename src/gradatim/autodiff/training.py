@@ -35,6 +35,7 @@ def train(
     >>> round(line.weight.item(), 3), round(line.bias.item(), 3)
     (3.0, 2.0)
     """
+    keep_freed_memory()
     learned = list(parameters(network).values())
     states: list[dict[str, Any]] = [{} for _ in learned]
     losses = []
@@ -47,6 +48,16 @@ def train(
                 tensor.gradient = None
         losses.append(error.item())
     return losses
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep memory that is freed, up to 62 MiB, rather than hand it back at every step.
+
+    Every step frees its whole graph and needs as much again; fetching it anew from the system took half of a step on
+    256 pictures. glibc learns its limits from the largest array freed so far, and one that is never written costs
+    nothing; other C libraries take no notice.
+    """
+    np.empty(31 << 20, np.uint8)
 
 
 def shuffled(*arrays: np.ndarray, size: int, epochs: int = 1, seed: int = 0) -> Iterator[tuple[np.ndarray, ...]]:
