@@ -21,6 +21,7 @@ _PUBLIC = {
     "infer_schema": "gradatim.data.infer",
     "audit_table": "gradatim.audit.audit",
     "score_files": "gradatim.evaluate.foreign",
+    "race": "gradatim.autodiff.race",
     "Table": "gradatim.data.table",
     "Schema": "gradatim.data.schema",
     "Column": "gradatim.data.schema",

@@ -90,6 +90,11 @@ class Race:
                 return run
         raise KeyError(name)
 
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The titles of the columns of `rows`."""
+        return ("optimiser", "rate", "rate is", "what happened", "value", "distance")
+
     def rows(self) -> list[tuple[str, ...]]:
         """The cells of the table: optimiser, rate, what happened, final value, distance to the nearest minimum."""
         return [(run.name, "" if run.learning_rate is None else f"{run.learning_rate:g}", run.chosen,
@@ -97,7 +102,7 @@ class Race:
 
     def table(self) -> str:
         """The ranking as aligned text."""
-        cells = [HEADER, *self.rows()]
+        cells = [self.header, *self.rows()]
         widths = [max(map(len, column)) for column in zip(*cells)]
         return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in cells)
 
@@ -132,9 +137,6 @@ class Race:
         from gradatim.autodiff.race_pictures import svg_text
 
         return svg_text(self)
-
-
-HEADER = ("optimiser", "rate", "rate is", "what happened", "value", "distance")
 
 
 def race(
@@ -174,10 +176,10 @@ def race(
     rates = learning_rate if isinstance(learning_rate, Mapping) else {"*": learning_rate}
     for name in (*names, *rates):
         _check_racer(name)
-    for name in names:
-        check_fits(name, ground)
     runs = []
     for name in names:
+        if not fits(name, ground):
+            raise GradatimError(f"{name}: expected a sum of squares, received the surface '{ground.name}'; use newton")
         rate, chosen = _chosen_rate(name, ground, rates)
         advance = racer(name, ground, rate, noise, seed)
         runs.append(_judged(name, rate, chosen, ground, *_run(ground, advance, origin, steps), tolerance))
@@ -254,10 +256,9 @@ def best_rate(name: str, surface: Surface, *, steps: int = STEPS, seed: int = 0)
     return found
 
 
-def check_fits(name: str, surface: Surface) -> None:
-    """Raise GradatimError where this optimiser cannot run on this surface."""
-    if name in METHODS and METHODS[name].needs == "residuals" and surface.residuals is None:
-        raise GradatimError(f"{name}: expected a sum of squares, received the surface '{surface.name}'; use newton")
+def fits(name: str, surface: Surface) -> bool:
+    """Whether an optimiser can run on a surface: Gauss-Newton needs a sum of squares."""
+    return name not in METHODS or METHODS[name].needs != "residuals" or surface.residuals is not None
 
 
 def _check_racer(name: str) -> None:

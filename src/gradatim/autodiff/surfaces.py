@@ -148,7 +148,7 @@ def beale() -> Surface:
     return Surface(
         name="beale", formula="(1.5 − x + xy)² + (2.25 − x + xy²)² + (2.625 − x + xy³)²", source="Beale 1958",
         notice="a steep wall at the start, then a long, nearly level valley: momentum overshoots and comes back",
-        minima=np.array([[3.0, 0.5]]), start=(1.0, 1.25), bounds=((0.0, 4.5), (-1.2, 1.8)),
+        minima=np.array([[3.0, 0.5]]), start=(1.0, 1.25), bounds=((-0.6, 4.6), (-1.6, 1.8)),
         **sum_of_squares(residuals, jacobian, bends),
     )
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": ("gradatim.cli.evaluate:evaluate", "Score a run, or anybody's predictions, against labels."),
     "report": ("gradatim.cli.report:report", "Write the report of a run: one offline HTML file."),
     "graph": ("gradatim.cli.graph:graph", "Show a formula as a computation graph, with its gradients."),
+    "race": ("gradatim.cli.race:race", "Race optimisers down a surface: table, picture, animation."),
     "models": ("gradatim.cli.models:models", "List the networks; show one, its parameters and shapes."),
     "estimators": ("gradatim.cli.estimators:estimators", "List the classical estimators; show one and its parameters."),
 }
