@@ -26,6 +26,7 @@ _PUBLIC = {
     "Schema": "gradatim.data.schema",
     "Column": "gradatim.data.schema",
     "graph": "gradatim.autodiff.graph",
+    "trace": "gradatim.autodiff.trace",
     "GradatimError": "gradatim.errors",
 }
 __all__ = ["__version__", *_PUBLIC]

@@ -58,7 +58,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a picture says besides its cards: title, description for screen readers, captions that take turns, legend."""
+    """What a picture says besides its cards: title, words for screen readers, captions that take turns, legend."""
 
     title: str
     description: str
@@ -135,11 +135,12 @@ def _side_by_side(shapes: list[Shape], lines: Sequence[Line], top: float, width:
     """Write short lines beside each other, on a new row where one does not fit; returns where they end."""
     x, base = 0.0, top
     for line in lines:
-        long = text_width(line.text, line.size)
-        if x == 0.0 or x + long > width:
-            x, base = 0.0, base + 1.6 * line.size
-        shapes.append(Words(MARGIN + x, base, line.text, line.size, line.colour))
-        x += long + 22.0
+        for text in wrapped(line.text, width, line.size):
+            long = text_width(text, line.size)
+            if x == 0.0 or x + long > width:
+                x, base = 0.0, base + 1.6 * line.size
+            shapes.append(Words(MARGIN + x, base, text, line.size, line.colour))
+            x += long + 22.0
     return base
 
 

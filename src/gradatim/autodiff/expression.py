@@ -49,16 +49,15 @@ def evaluate(text: str, values: Mapping[str, float | Sequence[float]]) -> Tensor
     used: set[str] = set()
     result = None
     for statement in statements:
-        name, body = _named(statement)
+        title, body = _named(statement)
         with np.errstate(all="ignore"):
             result = _walk(body, names, used, 0)
-        if name is not None:
-            if name in names:
-                raise GradatimError(f"'{name}': expected a new name, received one that has a value")
+        if title is not None:
+            if title in names:
+                raise GradatimError(f"'{title}': expected a new name, received one that has a value")
             if result.parents:  # naming an input again would rename it
-                result.name = name
-            names[name] = result
-            used.discard(name)
+                result.name = title
+            names[title] = result
     assert result is not None
     unused = sorted(set(values) - used)
     if unused:
@@ -151,7 +150,7 @@ def _walk(part: ast.expr, names: Mapping[str, Tensor], used: set[str], depth: in
 
 def _constant(part: ast.Constant) -> Tensor:
     if isinstance(part.value, bool) or not isinstance(part.value, int | float):
-        raise GradatimError(f"'{str(part.value):.40}': expected a number")
+        raise GradatimError(f"'{part.value!s:.40}': expected a number")
     try:
         return _finite(Tensor(float(part.value)), part)
     except OverflowError:

@@ -8,6 +8,7 @@ a layer follows the barycentre of the neighbours until edges cross little; coord
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 Edge = tuple[int, int]
 SWEEPS = 12
@@ -202,7 +203,7 @@ def _across(points: Mapping[int, _Point], order: Sequence[Sequence[int]], spacin
                 total = sum(pulls)
                 wanted.append(sum(p * place[n] for p, n in zip(pulls, near)) / total if total else place[node])
                 weights.append(total or 0.1)
-            apart = [(points[a].size + points[b].size) / 2 + spacing for a, b in zip(nodes, nodes[1:])]
+            apart = [(points[a].size + points[b].size) / 2 + spacing for a, b in pairwise(nodes)]
             for node, value in zip(nodes, separated(wanted, weights, apart)):
                 place[node] = value
     return place

@@ -20,7 +20,7 @@ _PAGE = """<!doctype html>
 script-src 'unsafe-inline'">
 <title>TITLE</title><style>
 :root{color-scheme:light dark;LIGHT}@media (prefers-color-scheme:dark){:root{DARK}}
-body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,"Segoe UI",Roboto,sans-serif}
 main{max-width:100%;padding:0 0 5.5rem}
 .picture{overflow:auto;padding:.5rem}
 .picture svg{display:block;margin:0 auto}
@@ -39,7 +39,7 @@ output{font-variant-numeric:tabular-nums;color:var(--muted);min-width:4.2rem;tex
 <script>
 "use strict";
 const parts = [...document.querySelectorAll("[data-since]")], last = LAST;
-const at = document.getElementById("at"), shown = document.getElementById("shown"), play = document.getElementById("play");
+const [at, shown, play] = ["at", "shown", "play"].map(name => document.getElementById(name));
 let timer = 0;
 function show(step) {
   step = Math.max(0, Math.min(last, step));

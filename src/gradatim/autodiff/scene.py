@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 
 Point = tuple[float, float]
 LIGHT = {"paper": "#fcfcfa", "raised": "#f0f0ea", "ink": "#1c2226", "muted": "#5d686f", "rule": "#b9bfbd",
@@ -91,8 +92,8 @@ class Scene:
         """The picture as one `<svg>` element.
 
         step: the picture of that step instead of the finished one. seconds_per_step: a moving picture of all steps,
-        endlessly, without script (and the finished one for who prefers no motion). marked: all shapes of all steps, with
-        `data-since` and `data-until`, for a page that steps through them.
+        endlessly, without script. marked: all shapes of all steps, with `data-since` and `data-until`, for a page that
+        steps through them.
         """
         moving = seconds_per_step is not None
         chosen = self.shapes if moving or marked else self.visible(step)
@@ -170,8 +171,8 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
     >>> text_width("mm", 10) > text_width("ll", 10)
     True
     """
-    units = sum(0.86 if c in _WIDE else 0.38 if c in _NARROW else 0.66 if c.isupper() else 0.6 for c in text)
-    return units * size * (1.06 if bold else 1.0)
+    units = sum(0.86 if c in _WIDE else 0.38 if c in _NARROW else 0.66 if c.isupper() else 0.62 for c in text)
+    return units * size * (1.1 if bold else 1.0)
 
 
 def wrapped(text: str, width: float, size: float) -> list[str]:
@@ -191,7 +192,7 @@ def wrapped(text: str, width: float, size: float) -> list[str]:
 
 def bezier(points: Sequence[Point], down: bool) -> Iterator[tuple[Point, Point, Point, Point]]:
     """The cubic pieces of a curve that leaves, passes and reaches every point along the flow."""
-    for (x0, y0), (x1, y1) in zip(points, points[1:]):
+    for (x0, y0), (x1, y1) in pairwise(points):
         if down:
             bend = (y1 - y0) / 2
             yield (x0, y0), (x0, y0 + bend), (x1, y1 - bend), (x1, y1)

@@ -1,7 +1,8 @@
 """The two sweeps over a graph, step by step: what is computed, what is handed back, what is known by then.
 
-Step 0 shows the inputs. Then one step for each operation, forward; then the gradient 1 at the result; then one step for
-each operation, backward, at which it hands its gradient, times the local derivative, to each of its inputs; and the end.
+Step 0 shows the inputs. Then one step for each operation, forward; then the gradient 1 at the result; then one step
+for each operation, backward, at which it hands its gradient, times the local derivative, to each of its inputs; then
+the end.
 """
 
 from collections.abc import Sequence
@@ -106,8 +107,9 @@ def scene(graph: Graph, direction: str | None = None) -> Scene:
     result = graph.nodes[-1]
     whole = f"{graph.label} = {result.formula}" if "#" not in result.formula and result.formula else graph.label
     description = "; ".join(
-        f"{n.title}: value {array_text(n.value)}" + ("" if n.gradient is None else f", gradient {array_text(n.gradient)}")
-        for n in graph.nodes
+        f"{node.title}: value {array_text(node.value)}"
+        + ("" if node.gradient is None else f", gradient {array_text(node.gradient)}")
+        for node in graph.nodes
     )
     plan = Plan(f"{whole} = {_amount(result.value)}", description, captions, LEGEND, len(steps))
     return drawn(cards, links, plan, direction=direction)
