@@ -184,8 +184,10 @@ class LinearRegression(CallbackSupportMixin, _LinearPredictor, BaseEstimator):
         def observe(parameters: np.ndarray, cost: float, iteration: int) -> bool:
             costs.append(cost)
             return watch.step(
-                lambda: shaped(parameters[:-1], parameters[-1], one, intercept, X.dtype)
-                | {"objective_": cost, "n_iter_": iteration}
+                lambda: (
+                    shaped(parameters[:-1], parameters[-1], one, intercept, X.dtype)
+                    | {"objective_": cost, "n_iter_": iteration}
+                )
             )
 
         path = descend(
