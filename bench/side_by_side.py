@@ -60,7 +60,9 @@ def paired_ratio(first: list[float], second: list[float]) -> float:
 def machine() -> dict[str, Any]:
     """What the figures depend on."""
     versions = {}
-    for name in ("torch", "lightning", "pytorch_lightning", "keras", "skorch", "numpy"):
+    for name in (
+        "torch", "lightning", "pytorch_lightning", "keras", "skorch", "numpy", "sklearn", "sklearnex", "faiss", "numba"
+    ):
         module = sys.modules.get(name)
         if module is not None:
             versions[name] = str(getattr(module, "__version__", "?"))

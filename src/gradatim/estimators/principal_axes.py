@@ -19,6 +19,8 @@ from gradatim.estimators.gram import BLOCK, Matrix
 
 # Below this part of the largest variance an axis that was summed in float32 is noise: sum again in float64.
 FLOAT32_TRUSTED = 1e-4
+# Numbers of a block of rows that is multiplied twice: 2 MB in float32.
+LANCZOS_BLOCK = 2**19
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,13 @@ class Axes:
 def from_covariance(X: Matrix, means: np.ndarray, count: int | None, *, exact: bool) -> Axes:
     """From the eigenvectors of AᵀA or, where there are fewer rows than columns, of AAᵀ; count None: all of them.
 
-    exact=False lets float32 data be multiplied in float32, and multiplies again where that is not enough.
+    exact=False lets float32 data be multiplied in float32 where few axes are wanted, and multiplies again where that
+    turns out not to be enough.
     """
     rows, columns = X.shape
     ones = np.ones(rows)
     if columns <= rows:
-        exact = exact or X.dtype != np.float32
+        exact = exact or X.dtype != np.float32 or count is None or 2 * count > columns
         axes = _eigen(gram.gram(X, means, ones, exact=exact), count, rows)
         if exact or axes.variances.min(initial=np.inf) > FLOAT32_TRUSTED * axes.variances.max(initial=0.0):
             return axes
@@ -82,32 +85,43 @@ def from_lanczos(
 ) -> Axes:
     """From `passes` readings of the data, each a product with AᵀA of a block of count + oversamples directions.
 
-    The blocks Q₁, Q₂, … span {AᵀA}ʲ of a random start; each new one is made orthogonal to all before, twice. Within
-    their span the axes are those of A·Q, taken exactly (Rayleigh-Ritz).
+    The blocks Q₁, Q₂, … span {AᵀA}ʲ of a random start, j = 1 … passes; each new one is made orthogonal to all before,
+    twice. Within their span the axes are those of T = QᵀAᵀAQ (Rayleigh-Ritz), of which only the last corner has not
+    been met on the way.
     """
     rows, columns = X.shape
     width = min(count + oversamples, rows, columns)
-    block = np.linalg.qr(random_state.normal(size=(columns, width)))[0]
-    basis = block
+    product, squares = _square_product(X, means, random_state.normal(size=(columns, width)), measure=True)
+    basis, products = np.empty((columns, 0)), []
     for reading in range(passes):
-        block, squares = _square_product(X, means, block)
-        if reading == 0:
-            total = squares / (rows - 1)
+        if reading:
+            product, _ = _square_product(X, means, block)
+            products.append(product)
         # What the span holds already comes back as rounding; it must not come in as a new direction.
-        least = 1e-10 * np.linalg.norm(block, axis=0).max(initial=0.0)
+        block, least = product, 1e-10 * np.linalg.norm(product, axis=0).max(initial=0.0)
         for _ in range(2):
             block, triangle = np.linalg.qr(block - basis @ (basis.T @ block))
             block, least = block[:, np.abs(np.diag(triangle)) > least], 0.1
         block = block[:, : min(rows, columns) - basis.shape[1]]
+        basis = np.hstack([basis, block])
         if not block.shape[1]:
             break
-        basis = np.hstack([basis, block])
+    known = basis.shape[1] - block.shape[1]
     scatter = np.zeros((basis.shape[1], basis.shape[1]))
+    if known:
+        scatter[:, :known] = basis.T @ np.hstack(products)[:, :known]
+        scatter[:known, known:] = scatter[known:, :known].T
     for start in range(0, rows, BLOCK):
-        image = _centred_image(X[start : start + BLOCK], means, basis)
-        scatter += image.T @ image
-    inner = _eigen(scatter, count, rows)
-    return Axes(inner.variances, inner.components @ basis.T, total)
+        image = _centred_image(X[start : start + BLOCK], means, block)
+        scatter[known:, known:] += image.T @ image
+    inner = _eigen((scatter + scatter.T) / 2, None, rows)
+    components = inner.components[:count] @ basis.T
+    if len(components) < count:  # fewer directions than asked for hold any variance: the others are arbitrary
+        more = np.linalg.qr(np.vstack([components, random_state.normal(size=(count - len(components), columns))]).T)[0]
+        components = np.vstack([components, more.T[len(components) :]])
+    variances = np.zeros(count)
+    variances[: len(inner.variances)] = inner.variances[:count]
+    return Axes(variances, components, squares / (rows - 1))
 
 
 def _centred_image(X: Matrix, means: np.ndarray, basis: np.ndarray) -> np.ndarray:
@@ -117,21 +131,23 @@ def _centred_image(X: Matrix, means: np.ndarray, basis: np.ndarray) -> np.ndarra
     return (X - means.astype(X.dtype)) @ basis.astype(X.dtype)
 
 
-def _square_product(X: Matrix, means: np.ndarray, block: np.ndarray) -> tuple[np.ndarray, float]:
-    """AᵀA·block, float64 (d, k), and ‖A‖²: the rows are read once, and met again while they are in the cache."""
-    out, squares = np.zeros(block.shape), 0.0
-    for start in range(0, X.shape[0], BLOCK):
-        part = X[start : start + BLOCK]
-        if scipy.sparse.issparse(part):
-            image = _centred_image(part, means, block)
-            out += np.asarray(part.T @ image) - np.outer(means, image.sum(0))
-            moment = np.asarray(part.sum(axis=0)).ravel()
-            squares += float((part.data.astype(np.float64) ** 2).sum()) - 2 * float(means @ moment)
-            squares += part.shape[0] * float(means @ means)
-        else:
-            centred = part - means.astype(part.dtype)
-            out += centred.T @ (centred @ block.astype(part.dtype))
-            squares += float(np.einsum("nd,nd->", centred, centred, dtype=np.float64))
+def _square_product(
+    X: Matrix, means: np.ndarray, directions: np.ndarray, *, measure: bool = False
+) -> tuple[np.ndarray, float]:
+    """AᵀA·directions, float64 (d, k), and to measure ‖A‖²; the rows are read once, and met again in the cache."""
+    out, squares = np.zeros(directions.shape), 0.0
+    if scipy.sparse.issparse(X):
+        image = _centred_image(X, means, directions)
+        if measure:
+            squares = float((X.data.astype(np.float64) ** 2).sum()) - X.shape[0] * float(means @ means)
+        return np.asarray(X.T @ image) - np.outer(means, image.sum(0)), squares
+    small, centre = directions.astype(X.dtype), means.astype(X.dtype)
+    height = max(LANCZOS_BLOCK // X.shape[1], 16)
+    for start in range(0, X.shape[0], height):
+        centred = X[start : start + height] - centre
+        out += centred.T @ (centred @ small)
+        if measure:
+            squares += float(np.vdot(centred, centred))
     return out, squares
 
 
