@@ -61,7 +61,7 @@ def wide_components(size: int | None) -> Workload:
     """50 components of 5000 rows × `size` columns: a shape that is neither tall nor small."""
     columns = size or 2_000
     data = falling(5_000, columns)
-    return components(data, min(50, columns), 1.5, f"PCA, min(50, d) components, falling spectrum {data.shape}, float32")
+    return components(data, min(50, columns), 1.5, f"PCA, at most 50 components, falling spectrum {data.shape}")
 
 
 def all_components(size: int | None) -> Workload:

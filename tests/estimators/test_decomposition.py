@@ -177,6 +177,9 @@ def test_constant_data_have_no_variance(data):
     assert not model.explained_variance_.any() and not model.explained_variance_ratio_.any()
     np.testing.assert_allclose(model.inverse_transform(model.transform(data)), data)
     assert np.isfinite(PCA(whiten=True).fit_transform(data)).all()
+    randomised = PCA(1, svd_solver="randomized", random_state=0).fit(data)
+    assert not randomised.explained_variance_.any()
+    np.testing.assert_allclose(np.linalg.norm(randomised.components_), 1)
     assert not np.any(Whitening().fit_transform(data))
 
 

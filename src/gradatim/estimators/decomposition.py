@@ -26,7 +26,7 @@ from gradatim.estimators.validation import damaged, expect_array, expect_count
 SOLVERS = ("auto", "full", "covariance_eigh", "randomized")
 # Above this size of the smaller matrix (512 MB in float64) the axes are found by block Lanczos.
 LARGEST_COVARIANCE = 8192
-# Readings of the data by block Lanczos; on spectra like those of pictures they hold all but 1e-5 of the variance that can be held.
+# Readings of the data by block Lanczos: on spectra like those of pictures all but 1e-5 of the variance is held.
 PASSES = 4
 
 

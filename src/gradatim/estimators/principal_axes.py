@@ -92,7 +92,8 @@ def from_lanczos(
     rows, columns = X.shape
     width = min(count + oversamples, rows, columns)
     product, squares = _square_product(X, means, random_state.normal(size=(columns, width)), measure=True)
-    basis, products = np.empty((columns, 0)), []
+    products: list[np.ndarray] = []
+    block = basis = np.empty((columns, 0))
     for reading in range(passes):
         if reading:
             product, _ = _square_product(X, means, block)
@@ -114,7 +115,8 @@ def from_lanczos(
     for start in range(0, rows, BLOCK):
         image = _centred_image(X[start : start + BLOCK], means, block)
         scatter[known:, known:] += image.T @ image
-    inner = _eigen((scatter + scatter.T) / 2, None, rows)
+    nothing = Axes(np.zeros(0), np.zeros((0, 0)), 0.0)
+    inner = _eigen((scatter + scatter.T) / 2, None, rows) if scatter.size else nothing
     components = inner.components[:count] @ basis.T
     if len(components) < count:  # fewer directions than asked for hold any variance: the others are arbitrary
         more = np.linalg.qr(np.vstack([components, random_state.normal(size=(count - len(components), columns))]).T)[0]
