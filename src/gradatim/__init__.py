@@ -27,6 +27,7 @@ _PUBLIC = {
     "Column": "gradatim.data.schema",
     "graph": "gradatim.autodiff.graph",
     "trace": "gradatim.autodiff.trace",
+    "lesson": "gradatim.lessons.catalogue",
     "GradatimError": "gradatim.errors",
 }
 __all__ = ["__version__", *_PUBLIC]

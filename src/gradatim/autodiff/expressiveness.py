@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from gradatim.errors import GradatimError
 from gradatim.randomness import Key, generator
@@ -30,11 +30,11 @@ class ThresholdNetwork:
     output_weights: Numbers
     output_bias: float
 
-    def hidden(self, inputs: Sequence[Sequence[float]] | Numbers) -> Numbers:
+    def hidden(self, inputs: ArrayLike) -> Numbers:
         """What the hidden units say, 0 or 1: inputs (…, inputs) → (…, units)."""
         return np.asarray(np.asarray(inputs) @ self.hidden_weights.T + self.hidden_biases > 0, dtype=np.float64)
 
-    def __call__(self, inputs: Sequence[Sequence[float]] | Numbers) -> NDArray[np.int64]:
+    def __call__(self, inputs: ArrayLike) -> NDArray[np.int64]:
         """The answer, 0 or 1: inputs (…, inputs) → (…)."""
         return np.asarray(self.hidden(inputs) @ self.output_weights + self.output_bias > 0, dtype=np.int64)
 

@@ -22,7 +22,10 @@ COMMANDS = {
     "report": ("gradatim.cli.report:report", "Write the report of a run: one offline HTML file."),
     "graph": ("gradatim.cli.graph:graph", "Show a formula as a computation graph, with its gradients."),
     "race": ("gradatim.cli.race:race", "Race optimisers down a surface: table, picture, animation."),
+    "lessons": ("gradatim.cli.lessons:lessons", "List the lessons: one idea, one picture, one figure each."),
+    "lesson": ("gradatim.cli.lesson:lesson", "Run a lesson: what to notice, its figures, its picture."),
     "models": ("gradatim.cli.models:models", "List the networks; show one, its parameters and shapes."),
+    "weights": ("gradatim.cli.weights:weights", "Published weights: list, get, path."),
     "estimators": ("gradatim.cli.estimators:estimators", "List the classical estimators; show one and its parameters."),
 }
 

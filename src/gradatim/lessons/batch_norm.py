@@ -3,12 +3,13 @@
 For each feature over the batch, μ and σ² are its mean and variance:
   x̂ = (x − μ)/√(σ² + ε),   y = γ·x̂ + β,   γ and β learned like weights.
 With γ = √(σ² + ε) and β = μ the two lines undo each other: y = x. So nothing is lost by normalising — the net can
-learn to have it not — and from γ = 1, β = 0 each layer starts at a sound scale whatever its weights. Outside training a
-row must not depend on its neighbours: there μ and σ² are running averages from training.
+learn to have it not — and from γ = 1, β = 0 each layer starts at a sound scale whatever its weights. Outside
+training a row must not depend on its neighbours: there μ and σ² are running averages from training.
 
-What to notice: above, the values of one feature before, after, and after the way back, which lies exactly on
-the first. Below, fifty layers whose weights are ten times too small: the signal dies without, and stays at one with it.
-Figure: the way back differs by less than 1e-12; at layer 50 the signal is 1e-50 without and 1.00 with normalisation.
+What to notice: above, the values of one feature before, after, and after the way back, which lies exactly on the
+first. Below, fifty layers whose weights are ten times too small: the signal dies without, and stays at one with it.
+Figure: the way back differs by less than 1e-12; at layer 50 the signal is 1e-50 without and 1.00 with
+normalisation.
 """
 
 import numpy as np
@@ -43,8 +44,8 @@ def lesson(*, quick: bool = False) -> Result:
         "signal at layer 50 with": signals["with"][-1],
     }
     text = (
-        f"Mean {mean:.2f} and deviation {np.sqrt(variance):.2f} become 0 and 1; γ = √(σ² + ε), β = μ bring every number "
-        f"back. Fifty layers of too small weights leave {signals['without'][-1]:.0e} of the signal without "
+        f"Mean {mean:.2f} and deviation {np.sqrt(variance):.2f} become 0 and 1; γ = √(σ² + ε), β = μ bring all "
+        f"numbers back. Fifty layers of too small weights leave {signals['without'][-1]:.0e} of the signal without "
         f"normalisation, {signals['with'][-1]:.2f} with it."
     )
     drawn = draw(x[:, 0], normalised[:, 0], back[:, 0], signals)

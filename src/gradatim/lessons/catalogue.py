@@ -83,6 +83,11 @@ def summaries() -> dict[str, str]:
     return {stem.replace("_", "-"): found[stem].rstrip(".") for stem in order}
 
 
+def stated(name: str) -> str:
+    """The figure that the lesson ends in, as its docstring states it."""
+    return " ".join(notice(name).partition("\nFigure: ")[2].split())
+
+
 def notice(name: str) -> str:
     """The whole docstring of a lesson: the idea and what to notice."""
     tree = ast.parse((FOLDER / f"{module_name(name)}.py").read_text(encoding="utf-8"))

@@ -1,12 +1,13 @@
 """A cubic fitted by descent: where it starts hardly matters, how far it steps decides.
 
-The curve y = w₁x³ + w₂x² + w₃x + w₄ is linear in w, so the cost L(w) = Σ (curve − y)² is one bowl with one
-lowest point. Its gradient is 2Xᵀ(Xw − y), with the powers of x as the columns of X. A step of rate η multiplies the
+The curve y = w₁x³ + w₂x² + w₃x + w₄ is linear in w, so the cost L(w) = Σ (curve − y)² is one bowl with one lowest
+point. Its gradient is 2Xᵀ(Xw − y), with the powers of x as the columns of X. A step of rate η multiplies the
 distance to that point by 1 − 2ηλ along each axis of the bowl, λ an eigenvalue of XᵀX: it shrinks while η < 1/λ for
 the largest λ, and grows from there on.
 
 What to notice: four starts, among them one with an x³ of −40, end on the same curve. The rate 2e-5 creeps, 7.5e-4
-is near the limit and still sound; twice that rate diverges, and the descent says so instead of printing not-a-number.
+is near the limit and still sound; twice that rate diverges, and the descent says so instead of printing
+not-a-number.
 Figure: the limit of the rate is 9.20e-4; all four starts end within 1e-6 of the least-squares cubic.
 """
 

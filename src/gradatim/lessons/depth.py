@@ -1,14 +1,16 @@
 """Fifty layers: how a start must be scaled so that signal and gradient live through them.
 
-A layer y = Wx with weights of variance v multiplies the variance by n·v, forward and backward alike: one factor a layer.
-A factor of 1.5 to the 50th is 638 million, 0.5 to the 50th under 10⁻¹⁵. Xavier's v = 2/(n_in + n_out) makes the factor 1
-where the activation is near the identity, as tanh is at 0. ReLU lets half of E[x²] through; Kaiming's v = 2/n makes up
-for it.
+A layer y = Wx with weights of variance v multiplies the variance by n·v, forward and backward alike: one factor a
+layer. A factor of 1.5 to the 50th is 638 million, 0.5 to the 50th under 10⁻¹⁵. Xavier's v = 2/(n_in + n_out) makes
+the factor 1 where the activation is near the identity, as tanh is at 0. ReLU lets half of E[x²] through; Kaiming's
+v = 2/n makes up for it.
 
-What to notice: a hundred inputs with weights of deviation σ = 0.01 lose a factor 10 a layer under any activation. Xavier holds tanh: its signal sinks slowly,
-like 1/√(2·layer) because tanh squashes a little, and its gradient stays. Under ReLU Xavier loses a factor 2 a layer,
-Kaiming none. The gain 5/3 would hold tanh's signal up, but then its gradient grows.
-Figure: 1.5⁵⁰ = 6.376e8 and 0.5⁵⁰ = 8.88e-16; Xavier under ReLU keeps 2⁻²⁵ = 3.0e-8 of the deviation, Kaiming about 1.
+What to notice: a hundred inputs with weights of deviation σ = 0.01 lose a factor 10 a layer under any activation.
+Xavier holds tanh: its signal sinks slowly, like 1/√(2·layer) because tanh squashes a little, and its gradient
+stays. Under ReLU Xavier loses a factor 2 of variance a layer, Kaiming
+none. The gain 5/3 would hold tanh's signal up, but then
+its gradient grows.
+Figure: 1.5⁵⁰ = 6.376e8 and 0.5⁵⁰ = 8.88e-16; Xavier under ReLU keeps 2⁻²⁵ = 3.0e-8 of the deviation, Kaiming all.
 """
 
 from collections.abc import Callable

@@ -1,13 +1,14 @@
 """Dropout as averaging: one scaled net answers for all crippled ones.
 
-Dropout keeps each hidden unit with probability 1 − p and silences the rest: with n units it trains 2ⁿ nets that share
-their weights. Asking them all is hopeless for n = 1,000. For one layer of units hⱼ under a logistic answer σ(Σ vⱼhⱼ),
-the odds of a crippled net are exp(Σ mⱼvⱼhⱼ), mⱼ = 0 or 1, so the geometric mean of all odds is exp(Σ (1 − p)·vⱼhⱼ): the
-whole net with its weights times 1 − p, exactly. Inverted dropout divides by 1 − p in training instead, and the net is
-used as it stands.
+Dropout keeps each hidden unit with probability 1 − p and silences the rest: with n units it trains 2ⁿ nets that
+share their weights. Asking them all is hopeless for n = 1,000. For one layer of units hⱼ under a logistic answer
+σ(Σ vⱼhⱼ), the odds of a crippled net are exp(Σ mⱼvⱼhⱼ), mⱼ = 0 or 1, so the geometric mean of all odds is exp(Σ (1
+− p)·vⱼhⱼ): the whole net with its weights times 1 − p, exactly. Inverted dropout divides by 1 − p in training
+instead, and the net is used as it stands.
 
-What to notice: the crippled nets disagree widely, and the scaled net is their geometric mean to the last digit; the plain
-mean of the probabilities is close, but not the same. A few random masks estimate it with an error that falls like 1/√masks.
+What to notice: the crippled nets disagree widely, and the scaled net is their geometric mean to the last digit; the
+plain mean of the probabilities is close, but not the same. A few random masks estimate it with an error that falls
+like 1/√masks.
 Figure: scaled net 0.679, geometric mean of 4,096 nets the same to 1e-12, arithmetic mean 0.623.
 """
 
@@ -52,8 +53,8 @@ def lesson(*, quick: bool = False) -> Result:
         "standard error of that mean": sampled.std() / np.sqrt(draws),
     }
     text = (
-        f"{len(masks):,} crippled nets say anything from {answers.min():.2f} to {answers.max():.2f}. Their geometric mean "
-        f"is {geometric:.6f}, and so says the one scaled net; the arithmetic mean is {chance @ answers:.6f}."
+        f"{len(masks):,} crippled nets say anything from {answers.min():.2f} to {answers.max():.2f}. Their geometric "
+        f"mean is {geometric:.6f}, and so says the one scaled net; the arithmetic mean is {chance @ answers:.6f}."
     )
     drawn = draw(answers, chance, scaled, float(chance @ answers))
     return Result({name: float(value) for name, value in figures.items()}, drawn, text)
@@ -64,7 +65,7 @@ def draw(answers: np.ndarray, chance: np.ndarray, scaled: float, arithmetic: flo
     """The answers of all crippled nets, and the two means."""
     figure = paper(5.6, 3.8)
     axes = figure.subplots()
-    axes.hist(answers, np.linspace(0, 1, 41), weights=chance, color=SKY, alpha=0.6)
+    axes.hist(answers, np.linspace(0, 1, 41).tolist(), weights=chance, color=SKY, alpha=0.6)
     top = axes.get_ylim()[1]
     axes.axvline(scaled, color=BLUE)
     axes.axvline(arithmetic, color=ORANGE, linestyle=(0, (5, 2)))

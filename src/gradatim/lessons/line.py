@@ -6,9 +6,9 @@ Four houses, their size x in square feet and price y. The cost is J(θ) = 1/(2m)
 - A neuron without activation is the same formula, and its squared error the same cost: automatic
   differentiation finds the same gradient.
 
-What to notice: all roads end on the same line. On raw square feet the cost is a ravine 25 million times
-steeper across than along: the slope settles within a few steps, the intercept hardly moves, and descent seems to
-have finished on the line through the origin.
+What to notice: all roads end on the same line. On raw square feet the cost is a ravine 29 million times steeper
+across than along: the slope settles within a few steps, the intercept hardly moves, and descent seems to have
+finished on the line through the origin.
 Figure: θ = (−42.78334, 0.2296196), J = 448.219; without intercept the slope is 0.2030524.
 """
 

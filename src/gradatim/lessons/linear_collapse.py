@@ -1,12 +1,13 @@
 """Layers without activation collapse into one; a ReLU between them keeps them apart.
 
-W₂(W₁x + b₁) + b₂ = (W₂W₁)x + (W₂b₁ + b₂): two linear layers are one, and so are fifty. The one matrix has at most the
-rank of the narrowest layer: depth without activation can only take something away. A ReLU between them,
-max(0, ·), is linear on either side of a kink, and every hidden unit can put its kink elsewhere.
+W₂(W₁x + b₁) + b₂ = (W₂W₁)x + (W₂b₁ + b₂): two linear layers are one, and so are fifty. The one matrix has at most
+the rank of the narrowest layer: depth without activation can only take something away. A ReLU between them, max(0,
+·), is linear on either side of a kink, and every hidden unit can put its kink elsewhere.
 
-What to notice: both nets have the same layers, starting weights and training. The linear one finds the very line that
-least squares finds, and has nothing left to do; the other bends.
-Figure: stack and collapsed layer differ by less than 1e-12; mean squared error 0.1646 as least squares against 0.0008.
+What to notice: both nets have the same layers, starting weights and training. The linear one finds the very line
+that least squares finds, and has nothing left to do; the other bends.
+Figure: stack and collapsed layer differ by less than 1e-12; mean squared error 0.1646 as least squares against
+0.0008.
 """
 
 import numpy as np

@@ -1,13 +1,13 @@
 """One logistic neuron: why its gradient is simply answer minus truth.
 
-The neuron says a = σ(z), z = θ₀ + θ₁x₁ + θ₂x₂, the probability of class 1. The likelihood of a truth y is
-aʸ(1 − a)¹⁻ʸ; its negative logarithm is the cross entropy L = −y ln a − (1 − y) ln(1 − a). With da/dz = a(1 − a),
+The neuron says a = σ(z), z = θ₀ + θ₁x₁ + θ₂x₂, the probability of class 1. The likelihood of a truth y is aʸ(1 −
+a)¹⁻ʸ; its negative logarithm is the cross entropy L = −y ln a − (1 − y) ln(1 − a). With da/dz = a(1 − a),
   dL/dz = (−y/a + (1 − y)/(1 − a)) · a(1 − a) = a − y:
 the slope of the sigmoid cancels. Squared error keeps it, 2(a − y)·a(1 − a), and that is not even convex in z.
 
-What to notice: θ = (−3, 1, 1) draws its boundary where z = 0, the line x₁ + x₂ = 3, and the lines of equal probability
-are parallel to it. Below, for a truth of 1: the more wrong the neuron, the harder the cross entropy pulls, while
-the squared error lets go of exactly those that are most wrong.
+What to notice: θ = (−3, 1, 1) draws its boundary where z = 0, the line x₁ + x₂ = 3, and the lines of equal
+probability are parallel to it. Below, for a truth of 1: the more wrong the neuron, the harder the cross entropy
+pulls, while the squared error lets go of exactly those that are most wrong.
 Figure: dL/dz = a − y to within 1e-9; σ(0) = 0.5, σ′(0) = 0.25, σ′(±10) = 4.54e-5.
 """
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -88,29 +87,6 @@ def label(
         annotation_clip=False, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
     )
     written.set_in_layout(False)  # a label that reaches beyond the axes does not squeeze them
-
-
-def label_ends(axes: Axes, entries: list[tuple[float, float, str, str]], *, gap: float = 13, room: float = 0.0) -> None:
-    """Labels at the right ends of lines, (x, y, text, colour) each, pushed apart to `gap` points where they touch.
-
-    room: how far the x axis is lengthened for them, as a share of its length; call it last, when limits are settled.
-    """
-    if room:
-        low, high = axes.get_xlim()
-        axes.set_xlim(low, high + room * (high - low))
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    points = 72 * figure.get_figheight() * 0.8  # the height of the axes in points, near enough to push labels apart
-    scale = axes.yaxis.get_transform()
-    bottom, top = scale.transform(np.array(axes.get_ylim()))
-    order = sorted(entries, key=lambda entry: entry[1])
-    wanted = [float((scale.transform(np.array([y]))[0] - bottom) / (top - bottom)) * points for _, y, _, _ in order]
-    placed: list[float] = []
-    for height in wanted:
-        placed.append(max(height, placed[-1] + gap) if placed else height)
-    shift = (sum(placed) - sum(wanted)) / len(placed) if placed else 0.0
-    for (x, y, text, colour), height, want in zip(order, placed, wanted):
-        label(axes, x, y, text, colour, dy=height - want - shift)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -1,13 +1,14 @@
 """Random perturbation: learning by trial, and why nobody trains a net that way.
 
-Shake the weights a little at random; keep the change if the loss fell; else take it back. It needs no derivative and
-never gets worse. But of the d directions that one random shake mixes, a single one leads downhill: the progress of a
-step shrinks like 1/d. On L = ½‖w‖², with the best possible size of shake (1.224·‖w‖/d), Rechenberg (1973) found that
-the distance shrinks by 0.2025/d a try on average: to a tenth of the distance takes ln 10/0.2025 · d = 11.4·d tries.
-The gradient names all d directions at once: with rate 0.1 it takes 22 steps in any number of dimensions.
+Shake the weights a little at random; keep the change if the loss fell; else take it back. It needs no derivative
+and never gets worse. But of the d directions that one random shake mixes, a single one leads downhill: the progress
+of a step shrinks like 1/d. On L = ½‖w‖², with the best possible size of shake (1.224·‖w‖/d), Rechenberg (1973)
+found that the distance shrinks by 0.2025/d a try on average: to a tenth of the distance takes ln 10/0.2025 · d =
+11.4·d tries. The gradient names all d directions at once: with rate 0.1 it takes 22 steps in any number of
+dimensions.
 
-What to notice: the orange line has slope one and the blue none. A net of a million weights would need eleven million tries —
-with a step size that nobody knows beforehand.
+What to notice: the orange line has slope one and the blue none. A net of a million weights would need eleven
+million tries — with a step size that nobody knows beforehand.
 Figure: 11.4 tries a dimension against 22 steps in all.
 """
 
@@ -37,7 +38,8 @@ def lesson(*, quick: bool = False) -> Result:
     }
     text = (
         f"To a tenth of the distance: {tries[2]:.0f} tries in 2 dimensions, {tries[200]:.0f} in 200 "
-        f"({tries[200] / 200:.1f} a dimension, by theory {np.log(10) / 0.2025:.1f}); the gradient takes {steps[200]} steps."
+        f"({tries[200] / 200:.1f} a dimension, by theory {np.log(10) / 0.2025:.1f}); the gradient takes "
+        f"{steps[200]} steps."
     )
     return Result({name: float(value) for name, value in figures.items()}, draw(tries, steps), text)
 
@@ -76,6 +78,7 @@ def draw(tries: dict[int, float], steps: dict[int, int]) -> Figure:
     axes.set(xscale="log", yscale="log", ylim=(10, 4000), xlabel="number of weights", ylabel="tries or steps",
              title="To a tenth of the distance: trial against gradient")
     axes.set_xticks(DIMENSIONS)
+    axes.set_xticks([], minor=True)
     plain(axes.xaxis)
     plain(axes.yaxis)
     label(axes, 2.1, 1100, "random perturbation:\n11.4 tries a weight\n(dashed: theory)", ORANGE, dx=0)

@@ -1,8 +1,8 @@
 """Saturation: where an activation is flat, nothing is learnt.
 
 A gradient passes a unit multiplied by the slope of its activation. σ′(z) = σ(z)(1 − σ(z)) is 1/4 at best and 4.5e-5
-at z = ±10; tanh′ = 1 − tanh² is 1 at best and fades faster. ReLU has slope 1 for z > 0, however large, and exactly 0
-below: a unit that is below zero on every sample never moves again. It is dead; a leak of 0.01 keeps it alive.
+at z = ±10; tanh′ = 1 − tanh² is 1 at best and fades faster. ReLU has slope 1 for z > 0, however large, and exactly
+0 below: a unit that is below zero on every sample never moves again. It is dead; a leak of 0.01 keeps it alive.
 
 What to notice: below, four neurons start at z = −10 and are asked for 1. The sigmoid with squared error stands
 still, ReLU is dead for ever, the leaky ReLU crawls out and then runs; the sigmoid with cross entropy walks straight

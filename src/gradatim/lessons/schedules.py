@@ -1,13 +1,13 @@
 """Learning-rate schedules: large steps first, small ones when it matters.
 
-Far from a minimum a large rate travels; near it the noise of mini-batches keeps the weights dancing at a distance that
-grows with the rate, so the rate must fall. The formulas say how, as a factor f(t) on the first rate; a warm-up rises
-first, because the earliest gradients are the wildest. And when N times as many rows make a step, there are N times
-fewer steps: the mean gradient is about the same, so batch ×N asks for rate ×N, as long as N small steps nearly follow
-one straight line.
+Far from a minimum a large rate travels; near it the noise of mini-batches keeps the weights dancing at a distance
+that grows with the rate, so the rate must fall. The formulas say how, as a factor f(t) on the first rate; a warm-up
+rises first, because the earliest gradients are the wildest. And when N times as many rows make a step, there are N
+times fewer steps: the mean gradient is about the same, so batch ×N asks for rate ×N, as long as N small steps
+nearly follow one straight line.
 
-What to notice: step decay jumps, 1/√t never really stops, cosine stays high long and lands softly, warm-up and one-cycle
-begin low. Where the line falls fast early, a bad start is frozen in.
+What to notice: step decay jumps, 1/√t never really stops, cosine stays high long and lands softly, warm-up and
+one-cycle begin low. Where the line falls fast early, a bad start is frozen in.
 Figure: half way, cosine and linear are at 0.5; batch 128 → 512 takes the rate 0.1 to 0.4.
 """
 
@@ -20,7 +20,7 @@ from gradatim.randomness import generator
 from gradatim.train.schedule import make_schedule, scale_learning_rate
 
 TOTAL = 100
-DRAWN = (
+DRAWN: tuple[tuple[str, str, int, dict[str, float]], ...] = (
     ("step", "step: ½ every 25", 0, {"every": 25}), ("exponential", "exponential: e⁻ᵏᵗ", 0, {"rate": 0.04}),
     ("1/t", "1/(1 + kt)", 0, {"rate": 0.1}), ("1/sqrt(t)", "1/√(1 + kt)", 0, {"rate": 0.1}),
     ("linear", "linear: 1 − t/T", 0, {}), ("cosine", "cosine: ½(1 + cos πt/T)", 0, {}),
@@ -40,9 +40,9 @@ def lesson(*, quick: bool = False) -> Result:
     for rate in (0.001, 0.1):
         figures[f"four steps against one of four times the rate, rate {rate}"] = drift(rate)
     text = (
-        "Batch 128 → 512 takes the rate 0.1 to 0.4. Four steps at a small rate and one step at four times the rate, on "
-        f"the same rows, end {drift(0.001):.1%} of the way apart at rate 0.001 and {drift(0.1):.0%} at rate 0.1: the rule "
-        "holds for small steps."
+        "Batch 128 → 512 takes the rate 0.1 to 0.4. Four steps at a small rate and one step at four times the rate, "
+        f"on the same rows, end {drift(0.001):.1%} of the way apart at rate 0.001 and {drift(0.1):.0%} at rate 0.1: the "
+        "rule holds for small steps."
     )
     return Result(figures, draw(), text)
 

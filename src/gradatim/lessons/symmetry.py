@@ -1,14 +1,15 @@
 """Zero initialisation: units that start alike stay alike.
 
-In a layer h = tanh(Wx), unit j receives the gradient ∂L/∂wⱼ = Σ ∂L/∂hⱼ · (1 − hⱼ²) · x. If two units have the
-same incoming and the same outgoing weights, their h and ∂L/∂h agree, so their gradients agree, so they are the same
+In a layer h = tanh(Wx), unit j receives the gradient ∂L/∂wⱼ = Σ ∂L/∂hⱼ · (1 − hⱼ²) · x. If two units have the same
+incoming and the same outgoing weights, their h and ∂L/∂h agree, so their gradients agree, so they are the same
 after the step — and after every step. A hundred such units are one unit. With all weights zero it is worse: ∂L/∂hⱼ
 is the outgoing weight, zero, and the weights never move at all. Biases may start at zero: they break no symmetry,
 and random weights already did.
 
 What to notice: the columns of the weight matrix, one a unit. From zeros they stand still, from equal constants they
 move as one, from small random numbers they part, and only then the layer can fit what one unit cannot.
-Figure: largest difference between columns after training: 0 from zeros, 0 from equal constants, 1.35 from random numbers.
+Figure: largest difference between columns after training: 0 from zeros, 0 from equal constants, 1.35 from random
+numbers.
 """
 
 import numpy as np

@@ -1,12 +1,13 @@
 """Any truth table by two layers of threshold units — and what depth saves.
 
-A row that is true becomes a unit that fires on that row alone: weight +1 where the input is 1, −1 where it is 0, and a
-threshold just under the number of ones. An OR over those units is the table (disjunctive normal form). Dually, a unit
-for each false row forbids it and an AND joins them (conjunctive form). So two layers compute everything — Boolean.
+A row that is true becomes a unit that fires on that row alone: weight +1 where the input is 1, −1 where it is 0,
+and a threshold just under the number of ones. An OR over those units is the table (disjunctive normal form).
+Dually, a unit for each false row forbids it and an AND joins them (conjunctive form). So two layers compute
+everything — Boolean.
 
-What to notice: the number of units. Parity (is the number of ones odd?) has no two neighbouring true rows, so nothing
-can be merged and two layers need 2ⁿ⁻¹ hidden units. A chain of XORs, each of 3 units, needs 3(n − 1): a deep net says
-in 33 units what a flat one says in 2,048.
+What to notice: the number of units. Parity (is the number of ones odd?) has no two neighbouring true rows, so
+nothing can be merged and two layers need 2ⁿ⁻¹ hidden units. A chain of XORs, each of 3 units, needs 3(n − 1): a
+deep net says in 33 units what a flat one says in 2,048.
 Figure: all 256 tables of three inputs are right in both forms; parity of 12 inputs takes 2,048 units flat, 33 deep.
 """
 

@@ -1,7 +1,8 @@
 """XOR three ways: no line parts it, so change the inputs, learn a change of inputs, or build one.
 
 Put (0,1) and (1,0) on one side of a line and (0,0) and (1,1) on the other: the sums of both pairs are (1,1), so the
-line's function w·x + b would have to be positive and negative at the same middle. One neuron gets three of four right.
+line's function w·x + b would have to be positive and negative at the same middle. One neuron gets three of four
+right.
 - A third input x₁x₂ is enough: x₁ + x₂ − 2x₁x₂ is XOR itself. The squared kernel (1 + x·x′)² holds that product too.
 - A hidden layer learns its own new inputs, here four tanh units by descent on the cross entropy.
 - By logic: (x₁ ∨ x₂) ∧ (¬x₁ ∨ ¬x₂), two threshold units and a third that joins them: every weight is ±1.
