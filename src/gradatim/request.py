@@ -17,6 +17,7 @@ from gradatim.tasks import TASK_OF_KIND, TASKS
 from gradatim.tasks.chosen import ChosenEstimator
 from gradatim.tasks.supervised import Choices
 from gradatim.train.optim import OPTIMIZERS
+from gradatim.weights import find, path_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,10 @@ def pick_task(schema: Schema) -> str:
 
 
 def read_encoders(encoders: Mapping[str, str], schema: Schema) -> dict[str, dict[str, Any]]:
-    """`X=ADDRESS[:WEIGHTS]` by column or kind → address in full, JSON arguments, path of the weights."""
+    """`X=ADDRESS[:WEIGHTS]` by column or kind → address in full, JSON arguments, path of the weights.
+
+    WEIGHTS is a file, or `pretrained`: the published set in the cache, see `gradatim weights`.
+    """
     found = {}
     names = {column.name for column in schema.inputs} | {column.kind for column in schema.inputs}
     for name, text in encoders.items():
@@ -122,7 +126,10 @@ def read_encoders(encoders: Mapping[str, str], schema: Schema) -> dict[str, dict
             raise GradatimError(f"--encoder {name}=…: expected an input column or kind among {known}")
         address, _, weights = text.partition(":")
         entry: dict[str, Any] = {"address": full_address(address), "arguments": {}}
-        if weights:
+        if weights == "pretrained":
+            published = find(entry["address"])
+            entry |= {"weights": str(path_of(published)), "frozen": True, "pixels": dict(published.pixels)}
+        elif weights:
             if not Path(weights).is_file():
                 raise GradatimError(f"--encoder {name}={text}: expected a file of weights, found none at {weights}")
             entry |= {"weights": str(Path(weights).resolve()), "frozen": True}

@@ -212,7 +212,7 @@ def load_weights(module: "nn.Module", path: Path | str, *, prefix: str = "") -> 
     Where the network is headless (built with num_classes=0), the file's classifier is left aside and said so; the same
     holds for counters that torch added later (`num_batches_tracked`).
     """
-    tensors = _read_tensors(Path(path))
+    tensors = read_tensors(Path(path))
     if prefix:
         tensors = {name[len(prefix):]: value for name, value in tensors.items() if name.startswith(prefix)}
         if not tensors:
@@ -248,7 +248,8 @@ def _head_names(module: "nn.Module") -> set[str]:
     return {name for name, child in module.named_children() if isinstance(child, nn.Identity)}
 
 
-def _read_tensors(path: Path) -> "dict[str, torch.Tensor]":
+def read_tensors(path: Path) -> "dict[str, torch.Tensor]":
+    """The tensors of a `.safetensors` file, or of a `.pt` / `.pth` read with weights_only; no code runs."""
     if not path.is_file():
         raise DataError(f"{path}: expected a file of weights, found nothing there; check the path")
     if path.suffix == ".safetensors":

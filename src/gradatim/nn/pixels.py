@@ -9,8 +9,9 @@ from torch import nn
 class PixelNormalize(nn.Module):
     """uint8 (B, C, H, W) → float32 (B, out_channels, H, W), (x / 255 − mean) / deviation by channel.
 
-    `mean`, `std`: over the training pixels on the scale 0..1. One grey channel is repeated when the network behind
-    wants more. Pictures that come as floats are taken to be on 0..255 as well. Keeps the memory layout.
+    `mean`, `std`: over the training pixels on the scale 0..1, one a channel (of the pictures, or of the network). One
+    grey channel is repeated when the network behind wants more. Pictures that come as floats are
+    taken to be on 0..255 as well. Keeps the memory layout.
     """
 
     def __init__(self, channels: int, mean: Sequence[float], std: Sequence[float], *, out_channels: int = 0) -> None:
@@ -21,7 +22,8 @@ class PixelNormalize(nn.Module):
                 f"expected a network of {channels} input channels, received one of {self.out_channels}; "
                 f"leave `in_channels` out of the encoder's arguments"
             )
-        centre, spread = (self._by_channel(values, channels) for values in (mean, std))
+        given = self.out_channels if len(mean) == self.out_channels else channels
+        centre, spread = (self._by_channel(values, given) for values in (mean, std))
         spread = spread.clamp(min=1e-3)
         self.register_buffer("scale", 1.0 / (255.0 * spread))
         self.register_buffer("shift", -centre / spread)
@@ -37,4 +39,4 @@ class PixelNormalize(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         values = torch.addcmul(self.shift, pixels.to(self.scale.dtype), self.scale)
-        return values if self.out_channels == self.channels else values.expand(-1, self.out_channels, -1, -1)
+        return values if values.shape[1] == self.out_channels else values.expand(-1, self.out_channels, -1, -1)

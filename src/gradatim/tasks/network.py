@@ -20,6 +20,7 @@ from gradatim.tasks.source import Source
 
 FUSION = "gradatim.models.fusion.network.fusion_network"
 ANSWER_BATCH = 256
+ENCODER_KEYS = ("address", "arguments", "pixels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def blueprint_of(
         inputs[column.name] = {
             "kind": column.kind,
             "describe": codecs[column.name].describe(),
-            "encoder": None if chosen is None else {k: chosen[k] for k in ("address", "arguments") if k in chosen},
+            "encoder": None if chosen is None else {k: chosen[k] for k in ENCODER_KEYS if k in chosen},
             "frozen": bool(chosen and chosen.get("frozen", False)),
         }
     return {"address": FUSION,

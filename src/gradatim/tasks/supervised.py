@@ -24,6 +24,7 @@ from gradatim.tasks.frozen import FrozenFeatures
 from gradatim.tasks.heads import MEDIA, Head
 from gradatim.tasks.members import Ensemble, Member
 from gradatim.tasks.memo import Clock, Memo
+from gradatim.tasks.network import ENCODER_KEYS
 from gradatim.tasks.source import Source
 from gradatim.tasks.tables import Trees
 from gradatim.tasks.task import SupervisedTask
@@ -214,7 +215,7 @@ def frozen_features(line: Line) -> dict[str, FrozenFeatures]:
     for column in line.columns:
         chosen = line.choices.encoders.get(column.name, line.choices.encoders.get(column.kind))
         if column.kind in MEDIA and chosen and chosen.get("weights"):
-            blueprint = {name: chosen[name] for name in ("address", "arguments")}
+            blueprint = {name: chosen[name] for name in ENCODER_KEYS if name in chosen}
             found[column.name] = FrozenFeatures(column.kind, line.codecs[column.name].describe(), blueprint)
             for sentence in found[column.name].load(chosen["weights"]):
                 line.say(f"  {sentence}")

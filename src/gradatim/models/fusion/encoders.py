@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from gradatim.errors import GradatimError
 from gradatim.models.address import build, check_arguments, resolve
@@ -22,6 +23,7 @@ Field = torch.Tensor | dict[str, torch.Tensor]
 Blueprint = dict[str, Any]
 
 SHORT_TEXT, LONG_TEXT = 4, 512
+LARGEST_ZOOM = 2  # small pictures are shown to a pretrained network at most so much larger
 
 
 def default_encoder(kind: str, describe: dict[str, Any]) -> Blueprint:
@@ -58,7 +60,9 @@ def completed(kind: str, describe: dict[str, Any], encoder: Blueprint | None) ->
     builder = resolve(chosen["address"])
     known: dict[str, Any] = {"num_classes": 0}
     if kind == "image":
-        known |= {"in_channels": int(describe["channels"]), "size": picture_side(describe)}
+        pixels = chosen.get("pixels")
+        channels = len(pixels["mean"]) if pixels else int(describe["channels"])
+        known |= {"in_channels": channels, "size": picture_side(describe)}
     elif kind == "audio":
         known |= {"in_channels": 1, "mels": describe.get("mels")}
     elif kind == "text":
@@ -77,7 +81,8 @@ def completed(kind: str, describe: dict[str, Any], encoder: Blueprint | None) ->
             arguments.setdefault(name, value)
     arguments["num_classes"] = 0
     check_arguments(builder, arguments)
-    return {"address": chosen["address"], "arguments": arguments}
+    kept = {"pixels": dict(chosen["pixels"])} if chosen.get("pixels") else {}
+    return {"address": chosen["address"], "arguments": arguments, **kept}
 
 
 def features_of(network: nn.Module, blueprint: Blueprint) -> int:
@@ -97,21 +102,28 @@ class ColumnEncoder(nn.Module):
         super().__init__()
         blueprint = completed(kind, describe, encoder)
         self.kind = kind
-        self.network = build(blueprint)
+        self.network = build({name: blueprint[name] for name in ("address", "arguments")})
         self.num_features = features_of(self.network, blueprint)
         self.takes_lengths = "lengths" in inspect.signature(self.network.forward).parameters
         channels = int(blueprint["arguments"].get("in_channels", 1))
         self.normalize: PixelNormalize | None = None
         self.channels = channels
+        self.side = 0
         if kind == "image":
+            pixels = blueprint.get("pixels") or describe
             self.normalize = PixelNormalize(
-                int(describe["channels"]), describe["mean"], describe["std"], out_channels=channels
+                int(describe["channels"]), pixels["mean"], pixels["std"], out_channels=channels
             )
+            if blueprint.get("pixels"):
+                self.side = min(int(pixels["size"]), LARGEST_ZOOM * picture_side(describe))
 
     def forward(self, field: Field) -> torch.Tensor:
         if self.normalize is not None:
             assert isinstance(field, torch.Tensor)
-            return self.network(self.normalize(field))
+            pictures = self.normalize(field)
+            if self.side and pictures.shape[-2:] != (self.side, self.side):
+                pictures = F.interpolate(pictures, (self.side, self.side), mode="bilinear", antialias=True)
+            return self.network(pictures)
         assert isinstance(field, dict)
         if self.kind == "text":
             return self.network(field["ids"], field["lengths"])
