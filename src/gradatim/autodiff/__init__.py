@@ -1,8 +1,9 @@
 """Reverse-mode differentiation on NumPy arrays, in files short enough to read in one sitting.
 
 Begin with `tensor.py` (the engine), then `functions.py` and `activations.py` (each local derivative beside its
-formula), `windows.py` (convolution and pooling), `layers.py`, `losses.py` and `training.py`; `byhand.py` is the same
-back-propagation from four matrix equations, without an engine.
+formula), `windows.py` (convolution and pooling), `layers.py`, `recurrent.py`, `losses.py` and `training.py`;
+`gradients.py` and `products.py` hold what the engine needs of plain arrays. `byhand.py` is the same back-propagation
+from four matrix equations, without an engine.
 
 >>> from gradatim import autodiff
 >>> weight = autodiff.Tensor(2.0, requires_gradient=True)

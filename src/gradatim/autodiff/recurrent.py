@@ -42,7 +42,7 @@ class LongShortTermMemory:
     """c' = f ⊙ c + i ⊙ g, h' = o ⊙ tanh(c'), with i, f, o = σ(…) and g = tanh(…) of x W + h U + b.
 
     Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000. The four parts lie side by side in the
-    order i, f, g, o; the state is (h, c).
+    order i, f, o, g (PyTorch's is i, f, g, o), so that one sigmoid serves three of them; the state is (h, c).
     """
 
     def __init__(self, inputs: int, units: int, *, dtype: Any = np.float32, seed: int = 0) -> None:
@@ -57,9 +57,9 @@ class LongShortTermMemory:
         """One moment: (B, 4 units) and the state before → the state after."""
         h, c = state
         n, gates = self.units, projected + h @ self.recurrent
-        let_in, keep, show = sigmoid(gates[:, :n]), sigmoid(gates[:, n : 2 * n]), sigmoid(gates[:, 3 * n :])
-        c = keep * c + let_in * tanh(gates[:, 2 * n : 3 * n])
-        return show * tanh(c), c
+        open_by, new = sigmoid(gates[:, : 3 * n]), tanh(gates[:, 3 * n :])
+        c = open_by[:, n : 2 * n] * c + open_by[:, :n] * new
+        return open_by[:, 2 * n :] * tanh(c), c
 
     def start(self, batch: int) -> State:
         """Zeros."""
@@ -86,8 +86,8 @@ class GatedRecurrentUnit:
         """One moment: (B, 3 units) and the state before → the state after."""
         (h,) = state
         n, from_state = self.units, h @ self.recurrent
-        reset = sigmoid(projected[:, :n] + from_state[:, :n])
-        keep = sigmoid(projected[:, n : 2 * n] + from_state[:, n : 2 * n])
+        open_by = sigmoid(projected[:, : 2 * n] + from_state[:, : 2 * n])
+        reset, keep = open_by[:, :n], open_by[:, n:]
         new = tanh(projected[:, 2 * n :] + reset * (from_state[:, 2 * n :] + self.recurrent_bias))
         return (new + keep * (h - new),)
 

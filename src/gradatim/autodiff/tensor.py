@@ -101,6 +101,9 @@ class Tensor:
         """float64 or float32."""
         return self._value.dtype
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self._value, dtype, copy=copy)
+
     def __len__(self) -> int:
         return len(self._value)
 
@@ -320,7 +323,8 @@ def node(operation: str, value: Any, parents: tuple[Tensor, ...], *pulls: Pull) 
     A pull must not change what it is given, and should hold arrays, not tensors: then the graph is freed with its loss.
     """
     result = Tensor.__new__(Tensor)
-    value = np.asarray(value)
+    if type(value) is not np.ndarray:
+        value = np.asarray(value)  # NumPy makes a scalar of an array without axes
     value.setflags(write=False)
     result._value = value
     result.gradient = result.name = None
@@ -328,7 +332,10 @@ def node(operation: str, value: Any, parents: tuple[Tensor, ...], *pulls: Pull) 
     if _recording:
         result.parents, result._pulls = parents, pulls
         result._seen = tuple([parent._value for parent in parents])
-        result.requires_gradient = any(parent.requires_gradient for parent in parents)
+        result.requires_gradient = False
+        for parent in parents:
+            if parent.requires_gradient:
+                result.requires_gradient = True
     else:
         result.parents, result._pulls, result._seen, result.requires_gradient = (), (), (), False
     return result

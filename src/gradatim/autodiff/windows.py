@@ -144,8 +144,8 @@ def maximum_pooling_with_switches(
     views = list(places(inside, size, stride))
     value = views[0].copy()
     switches = np.zeros(value.shape, np.int8 if size * size < 128 else np.int32)
-    for number, view in enumerate(views[1:], 1):
-        np.copyto(switches, number, where=view > value)
+    for number, view in enumerate(views[1:], 1):  # a later winner has a higher number than any before it
+        np.maximum(switches, (view > value) * switches.dtype.type(number), out=switches)
         np.maximum(value, view, out=value)
 
     def to_input(g: np.ndarray) -> np.ndarray:
@@ -255,7 +255,10 @@ def spread_by_switches(
     """Zeros of the shape, with each number of g added at the place of its window that its switch names."""
     total = np.zeros(shape, g.dtype)
     for number, view in enumerate(places(total, size, stride)):
-        view += g * (switches == number)
+        if stride >= size:  # windows do not overlap, so that nothing is there yet
+            np.multiply(g, switches == number, out=view)
+        else:
+            view += g * (switches == number)
     return total
 
 
