@@ -115,7 +115,7 @@ def adadelta(
     """
     g = gradient + weight_decay * parameters
     square = decay * state.get("square", 0.0) + (1 - decay) * g**2
-    moved = state.get("moved", 0.0)
+    moved = state.get("moved", 0 * g)
     delta = g * np.sqrt(moved + epsilon) / np.sqrt(square + epsilon)
     moved = decay * moved + (1 - decay) * delta**2
     return parameters - learning_rate * delta, {"square": square, "moved": moved}

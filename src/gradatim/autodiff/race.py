@@ -35,7 +35,8 @@ _EXACT = ("gradient-descent", *METHODS)
 class Run:
     """How one optimiser fared.
 
-    path: (steps + 1, d), cut where it diverged; values: the surface along it; verdict: "arrived" (stays within the
+    path: (steps + 1, d), cut where it diverged; values: the surface along it; minimum: the
+    nearest to its end; verdict: "arrived" (stays within the
     tolerance of a minimum from `steps` on), "hovers" (was there first at `steps`, does not stay), "diverged" (at
     `steps`), "saddle", "hilltop" or "flat" (the gradient is gone and it is no minimum), "wandered off" (over a window's
     width outside the window), "on its way".
@@ -48,6 +49,7 @@ class Run:
     path: Array
     values: Array
     distance: float
+    minimum: Array
     verdict: str
     steps: int | None
 
@@ -56,7 +58,7 @@ class Run:
         """The verdict as a person would say it."""
         return {
             "arrived": f"arrived at step {self.steps}",
-            "hovers": f"there at step {self.steps}, but does not stay",
+            "hovers": f"there at step {self.steps}, not to stay",
             "diverged": f"diverged at step {self.steps}",
             "saddle": "stopped at a saddle",
             "hilltop": "stopped on a hilltop",
@@ -97,8 +99,17 @@ class Race:
 
     def rows(self) -> list[tuple[str, ...]]:
         """The cells of the table: optimiser, rate, what happened, final value, distance to the nearest minimum."""
-        return [(run.name, "" if run.learning_rate is None else f"{run.learning_rate:g}", run.chosen,
-                 run.what_happened, f"{run.values[-1]:.3g}", f"{run.distance:.2g}") for run in self.ranking]
+        several = len(self.surface.minima) > 1
+
+        def at(run: Run) -> str:
+            there = several and run.verdict in ("arrived", "hovers")
+            return ", ".join(f"{x:.3g}" for x in run.minimum) if there else ""
+
+        return [
+            (run.name, "" if run.learning_rate is None else f"{run.learning_rate:g}", run.chosen,
+             run.what_happened + (f", ({at(run)})" if at(run) else ""), f"{run.values[-1]:.3g}", f"{run.distance:.2g}")
+            for run in self.ranking
+        ]  # fmt: skip
 
     def table(self) -> str:
         """The ranking as aligned text."""
@@ -115,7 +126,7 @@ class Race:
             "runs": [
                 {"optimiser": run.name, "learning_rate": run.learning_rate, "rate_chosen": run.chosen,
                  "equation": run.equation, "verdict": run.verdict, "steps": run.steps,
-                 "value": float(run.values[-1]), "distance": run.distance,
+                 "value": float(run.values[-1]), "distance": run.distance, "nearest_minimum": run.minimum.tolist(),
                  "values": run.values.tolist(), "path": run.path.tolist()}
                 for run in self.ranking
             ],
@@ -169,13 +180,15 @@ def race(
     for name, number, low in (("steps", steps, 1), ("noise", noise, 0.0), ("tolerance", tolerance, 1e-12)):
         if not np.isfinite(number) or number < low:
             raise GradatimError(f"{name}: expected a number of at least {low}, received {number}")
-    if steps > MOST_STEPS:
-        raise GradatimError(f"steps: expected at most {MOST_STEPS:,}, received {steps:,}")
+    if steps > MOST_STEPS or steps != int(steps):
+        raise GradatimError(f"steps: expected a whole number of at most {MOST_STEPS:,}, received {steps:,}")
     if not names:
         raise GradatimError(f"expected optimisers among {', '.join(RACERS)}; received none")
     rates = learning_rate if isinstance(learning_rate, Mapping) else {"*": learning_rate}
     for name in (*names, *rates):
         _check_racer(name)
+        if name != "*" and name not in names:
+            raise GradatimError(f"learning rate of {name}: expected an optimiser of this race: {', '.join(names)}")
     runs = []
     for name in names:
         if not fits(name, ground):
@@ -315,7 +328,8 @@ def _judged(
     else:
         verdict = _where(surface, path[-1])
     equation = METHODS[name].equation if name in METHODS else RULES[name].equation
-    return Run(name, rate, chosen, equation, path, values, float(far[-1]), verdict, steps)
+    nearest = surface.minima[((surface.minima - path[-1]) ** 2).sum(axis=-1).argmin()]
+    return Run(name, rate, chosen, equation, path, values, float(far[-1]), nearest, verdict, steps)
 
 
 def _where(surface: Surface, point: Array) -> str:

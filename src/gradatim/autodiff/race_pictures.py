@@ -19,10 +19,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from gradatim.autodiff.race import Race, Run
+from gradatim.autodiff.race_labels import HALO, SENTINEL, label_paths, outline
 from gradatim.autodiff.surfaces import grid
 from gradatim.errors import GradatimError
 from gradatim.files import write_atomic
@@ -40,12 +40,12 @@ DARK: Theme = {
     "c6": "#d98cff", "c7": "#e4e4e4",
 }  # fmt: skip
 # Stand-ins in the drawing, for which the SVG puts CSS variables.
-SENTINELS: Theme = {name: f"#0102{place + 16:02x}" for place, name in enumerate(LIGHT)}
+SENTINELS: Theme = {name: f"{SENTINEL}{place + 16:02x}" for place, name in enumerate(LIGHT)}
 COLOURS = 8
 LEVELS = 14
 WIDTH = 4.8  # inches: legible at the width of a phone
 LOWEST_SHOWN = 1e-8  # of what is above the minimum
-MOST_DOTS = 25
+DOTS: dict[str, Any] = {"marker": "o", "markersize": 2.6, "markeredgewidth": 0, "markevery": slice(0, 25)}
 DOTS_PER_INCH = 160
 GIF_DOTS_PER_INCH = 100
 MILLISECONDS = 70
@@ -79,9 +79,9 @@ def svg_text(race: Race) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
     for name, colour in SENTINELS.items():
         text = text.replace(colour, f"var(--{name})")
-    text = re.sub(r"(\d\.\d)\d+", r"\1", text)
-    rules = [":root{" + ";".join(f"--{name}:{colour}" for name, colour in theme.items()) + "}" for theme in (LIGHT, DARK)]
-    sheet = f"<style>{rules[0]}@media (prefers-color-scheme: dark){{{rules[1]}}}</style>"
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\d\.\d)\d+", r"\1", path.group()), text)
+    light, dark = (";".join(f"--{name}:{colour}" for name, colour in theme.items()) for theme in (LIGHT, DARK))
+    sheet = f"<style>svg{{{light}}}@media (prefers-color-scheme: dark){{svg{{{dark}}}}}{HALO}</style>"
     head = text.index(">") + 1
     title = f"<title>{race.surface.name}: " + ", ".join(f"{run.name} {run.what_happened}" for run in race.ranking)
     return text[:head] + title + "</title>" + sheet + text[head:]
@@ -122,7 +122,7 @@ def write_animation(race: Race, path: Path, *, dark: bool = False, frames: int =
 @contextmanager
 def style() -> Iterator[None]:
     """The type and line widths of every picture here."""
-    settings: dict[str, Any] = {
+    settings: Any = {
         "svg.fonttype": "none", "svg.hashsalt": "gradatim", "font.size": 9, "font.family": "sans-serif",
         "text.parse_math": False, "axes.unicode_minus": True, "axes.linewidth": 0.8, "xtick.major.size": 3,
         "ytick.major.size": 3, "path.simplify_threshold": 0.4, "axes.formatter.use_mathtext": False,
@@ -165,7 +165,7 @@ def draw(race: Race, theme: Theme) -> tuple[Figure, Moving]:
     heights = [2.3 if flat else 3.7, 2.2, key]
     drawn = Figure(figsize=(WIDTH, sum(heights) + 0.95), layout="constrained", facecolor=theme["paper"])
     ground, cost, foot = drawn.subplots(3, 1, height_ratios=heights)
-    drawn.get_layout_engine().set(h_pad=0.04, w_pad=0.05, hspace=0.02)  # type: ignore[union-attr]
+    drawn.get_layout_engine().set(h_pad=0.04, w_pad=0.05, hspace=0.02)  # type: ignore[union-attr, call-arg]
     moving = Moving(_last_step(race))
     for axes in (ground, cost):
         axes.set_facecolor(theme["paper"])
@@ -179,12 +179,13 @@ def draw(race: Race, theme: Theme) -> tuple[Figure, Moving]:
     ground.annotate(race.surface.formula, (0, 1), xycoords="axes fraction", xytext=(0, 5), fontsize=7.5,
                     textcoords="offset points", color=theme["muted"])  # fmt: skip
     moving.counter = ground.text(0.985, 0.975, "", transform=ground.transAxes, ha="right", va="top", fontsize=9,
-                                 color=theme["ink"], path_effects=_halo(theme))  # fmt: skip
+                                 color=theme["ink"])  # fmt: skip
+    outline(moving.counter, theme["paper"])
     FigureCanvasAgg(drawn).draw()  # labels are placed in pixels, so the layout must stand first
     drawn.set_layout_engine("none")
-    paths = [(line, run) for (line, _, _), run in zip(moving.lines[: len(race.runs)], race.runs)]
+    paths = [(line, run.name) for (line, _, _), run in zip(moving.lines[: len(race.runs)], race.runs)]
     marks = [race.start, *race.surface.minima[:1]] if not flat else []
-    moving.words = _label(ground, paths, theme, marks)
+    moving.words = label_paths(ground, paths, theme["paper"], marks)
     return drawn, moving
 
 
@@ -198,10 +199,6 @@ def look(race: Race, run: Run) -> dict[str, Any]:
 def _line(race: Race, run: Run, theme: Theme) -> dict[str, Any]:
     found = look(race, run)
     return {"color": theme[found["colour"]], "linestyle": found["linestyle"], "linewidth": found["linewidth"]}
-
-
-def _halo(theme: Theme) -> list[Any]:
-    return [withStroke(linewidth=2.6, foreground=theme["paper"])]
 
 
 def _last_step(race: Race) -> int:
@@ -228,12 +225,12 @@ def _draw_ground(race: Race, axes: Axes, theme: Theme, moving: Moving) -> None:
     xs, ys, levels = points[0, :, 0], points[:, 0, 1], _levels(values, surface.lowest)
     for level in levels[:-1]:  # translucent sheets one upon another: higher is darker on paper, lighter on black
         axes.contourf(xs, ys, values, [level, np.inf], colors=[theme["relief"]], alpha=0.028, antialiased=True)
-    axes.contour(xs, ys, values, levels[:-1], colors=[theme["relief"]], alpha=0.35, linewidths=0.6)
+    axes.contour(xs, ys, values, levels[:-1], colors=[theme["relief"]], alpha=0.35, linewidths=0.6,
+                 linestyles="solid")  # fmt: skip
     for run in race.runs:
         x, y = run.path[:, 0], run.path[:, 1]
         stroke = _line(race, run, theme)
-        dots = {"marker": "o", "markersize": 2.6, "markeredgewidth": 0, "markevery": slice(0, MOST_DOTS)}
-        (line,) = axes.plot(x, y, **stroke, **dots, alpha=0.95, solid_joinstyle="round", zorder=3)
+        (line,) = axes.plot(x, y, **stroke, **DOTS, alpha=0.95, solid_joinstyle="round", zorder=3)
         moving.lines.append((line, x, y))
         (head,) = axes.plot(x[-1:], y[-1:], "o", color=stroke["color"], markersize=5.5,
                             markeredgecolor=theme["paper"], markeredgewidth=1, zorder=5)  # fmt: skip
@@ -242,11 +239,12 @@ def _draw_ground(race: Race, axes: Axes, theme: Theme, moving: Moving) -> None:
     for minimum in inside:
         axes.plot(*minimum, "+", color=theme["ink"], markersize=11, markeredgewidth=1.6, zorder=6)
     axes.plot(*race.start, "o", color="none", markeredgecolor=theme["ink"], markersize=8, markeredgewidth=1.4, zorder=6)
-    place = {"fontsize": 8, "color": theme["ink"], "path_effects": _halo(theme), "zorder": 7}
-    axes.annotate("start", race.start, xytext=(0, 7), textcoords="offset points", ha="center", **place)
-    if inside:
-        axes.annotate("minimum" if len(inside) == 1 else "minima", inside[0], xytext=(0, -14),
-                      textcoords="offset points", ha="center", **place)  # fmt: skip
+    named: list[tuple[str, np.ndarray, int]] = [("start", race.start, 7)]
+    named += [("minimum" if len(inside) == 1 else "minima", minimum, -14) for minimum in inside[:1]]
+    for word, point, up in named:
+        words = axes.annotate(word, tuple(point), xytext=(0, up), textcoords="offset points", ha="center", fontsize=8,
+                              color=theme["ink"], zorder=7)  # fmt: skip
+        outline(words, theme["paper"])
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
 
@@ -269,8 +267,7 @@ def _draw_line(race: Race, axes: Axes, theme: Theme, moving: Moving) -> None:
                       colors=[theme["relief"]], alpha=0.035)  # fmt: skip
     for run in race.runs:
         steps, x = np.arange(len(run.path)), run.path[:, 0]
-        dots = {"marker": "o", "markersize": 2.6, "markeredgewidth": 0, "markevery": slice(0, MOST_DOTS)}
-        (line,) = axes.plot(steps, x, **_line(race, run, theme), **dots, zorder=3)
+        (line,) = axes.plot(steps, x, **_line(race, run, theme), **DOTS, zorder=3)
         moving.lines.append((line, steps, x))
         (head,) = axes.plot(steps[-1:], x[-1:], "o", color=line.get_color(), markersize=5.5,
                             markeredgecolor=theme["paper"], markeredgewidth=1, zorder=5)  # fmt: skip
@@ -341,69 +338,10 @@ def _draw_order(race: Race, axes: Axes, theme: Theme) -> None:
     axes.set_xlim(0, 1)
     ranking = race.ranking
     axes.set_ylim(len(ranking) - 0.4, -1.5)
-    for x, word in ((0.09, "optimiser"), (0.47, "rate"), (0.60, "what happened")):
+    for x, word in ((0.09, "optimiser"), (0.43, "rate"), (0.56, "what happened")):
         axes.text(x, -1, word, color=theme["muted"], fontsize=8, va="center")
     for row, run in enumerate(ranking):
         axes.plot([0.0, 0.07], [row, row], **_line(race, run, theme))
         rate = "" if run.learning_rate is None else f"{run.learning_rate:g}"
-        for x, word in ((0.09, run.name), (0.47, rate), (0.60, run.what_happened)):
+        for x, word in ((0.09, run.name), (0.43, rate), (0.56, run.what_happened)):
             axes.text(x, row, word, color=theme["ink"], fontsize=8, va="center")
-
-
-def _label(axes: Axes, paths: list[tuple[Line2D, Run]], theme: Theme, marks: list[np.ndarray]) -> list[Any]:
-    """A name on each path, at the spot of it that is furthest from the other paths and from names already there.
-
-    Paths that run too close to others stay without: the key below names them.
-    """
-    if len(paths) < 2:
-        return []
-    box = axes.get_window_extent()
-    unit = axes.figure.dpi / 72
-    tracks = []
-    for line, _ in paths:
-        pixels = axes.transData.transform(np.column_stack(line.get_data()).astype(float)[:2000])
-        tracks.append(_dense(pixels, 4 * unit, box))
-    written: list[Any] = []
-    taken = [np.stack([axes.transData.transform(mark), np.array([20, 15]) * unit]) for mark in marks]
-    for place, (line, run) in enumerate(paths):
-        half = np.array([2.3 * len(run.name) + 2, 5.5]) * unit
-        others = [track for number, track in enumerate(tracks) if number != place and len(track)]
-        best, at = 0.0, None
-        for spot in tracks[place][:: max(len(tracks[place]) // 60, 1)]:
-            for side in (-1.0, 1.0):
-                centre = spot + np.array([0.0, side * 8.5 * unit])
-                if not (box.x0 < centre[0] - half[0] and centre[0] + half[0] < box.x1
-                        and box.y0 < centre[1] - half[1] and centre[1] + half[1] < box.y1):  # fmt: skip
-                    continue
-                gaps = [_gap(centre, half, track) for track in [*others, tracks[place]]]
-                clash = any((np.abs(centre - spot_taken[0]) < half + spot_taken[1]).all() for spot_taken in taken)
-                room = min(min(gaps[:-1], default=1e9), 3 * gaps[-1] + 6 * unit)
-                if not clash and room > best:
-                    best, at = room, centre
-        if at is not None and best > 3 * unit:
-            taken.append(np.stack([at, half]))
-            x, y = axes.transData.inverted().transform(at)
-            written.append(axes.text(x, y, run.name, color=line.get_color(), fontsize=8, ha="center", va="center",
-                                     path_effects=_halo(theme), zorder=8))  # fmt: skip
-    return written
-
-
-def _dense(pixels: np.ndarray, spacing: float, box: Any) -> np.ndarray:
-    """Points along a polyline of pixels, `spacing` apart, those inside the box."""
-    pieces = [pixels[:1]]
-    reach = 2 * max(box.width, box.height)
-    for one, other in zip(pixels, pixels[1:]):
-        length = float(np.hypot(*(other - one)))
-        if np.isfinite(length) and length < 20 * reach:
-            count = max(int(length / spacing), 1)
-            pieces.append(one + (other - one) * (np.arange(1, count + 1) / count)[:, None])
-    points = np.concatenate(pieces)
-    inside = (points[:, 0] > box.x0) & (points[:, 0] < box.x1) & (points[:, 1] > box.y0) & (points[:, 1] < box.y1)
-    return points[inside]
-
-
-def _gap(centre: np.ndarray, half: np.ndarray, track: np.ndarray) -> float:
-    """The distance from a box to the nearest point of a track; 0 if it lies on it."""
-    if not len(track):
-        return 1e9
-    return float(np.hypot(*np.maximum(np.abs(track - centre) - half, 0).T).min())

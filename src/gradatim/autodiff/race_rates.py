@@ -29,9 +29,9 @@ RATES: dict[str, dict[str, float]] = {
         "adamax": 1.0, "nadam": 0.05, "adamw": 1.0,
     },
     "himmelblau": {
-        "random": 0.1, "gradient-descent": 0.02, "mini-batch": 0.02, "sgd": 0.02, "momentum": 0.005,
-        "momentum-of-steps": 0.005, "nesterov": 0.01, "nesterov-look-ahead": 0.01, "adagrad": 1.0,
-        "so-called-adadelta": 0.01, "rmsprop": 0.01, "rmsprop-centred": 0.01, "adam": 1.0, "amsgrad": 1.0,
+        "random": 0.1, "gradient-descent": 0.01, "mini-batch": 0.01, "sgd": 0.01, "momentum": 0.01,
+        "momentum-of-steps": 0.01, "nesterov": 0.01, "nesterov-look-ahead": 0.01, "adagrad": 1.0,
+        "so-called-adadelta": 0.01, "rmsprop": 0.01, "rmsprop-centred": 0.02, "adam": 1.0, "amsgrad": 0.2,
         "adamax": 1.0, "nadam": 0.2, "adamw": 1.0,
     },
     "saddle": {

@@ -101,7 +101,8 @@ def lbfgs(
     direction = -two_loops(gradient, pairs)
     if gradient @ direction >= 0:
         pairs, direction = (), -gradient
-    first = learning_rate if pairs else learning_rate * min(1.0, 1.0 / max(np.abs(gradient).sum(), 1e-300))
+    shorter = 1.0 if "gradient" in state else 1.0 / max(np.abs(gradient).sum(), 1.0)
+    first = learning_rate * shorter
     length = find_length(objective, parameters, direction, line_search=line_search, first=first)
     moved = parameters + length * direction
     new_gradient = objective.gradient(moved)
@@ -151,7 +152,7 @@ def armijo(
     """
     value, slope = float(objective.value(parameters)), float(objective.gradient(parameters) @ direction)
     length = first
-    for _ in range(most):
+    for _ in range(most if slope < 0 else 0):
         if float(objective.value(parameters + length * direction)) <= value + decrease * length * slope:
             return length
         length *= shrink

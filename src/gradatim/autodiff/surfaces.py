@@ -120,7 +120,7 @@ def gaussians() -> Surface:
 
     return Surface(
         name="gaussians", formula="10·N(x; (1, 1), (1.5, 0.5)) − 10·N(x; (0, 0), (1, 1))", source="",
-        notice="from the shoulder of the hill the way down bends; who is thrown over the rim lands on flat ground",
+        notice="the way down the hill bends; Newton, which minds curvature alone, climbs to its top",
         value=value, gradient=gradient, hessian=hessian, minima=np.array([GAUSSIANS_MINIMUM]), start=(1.6, 0.9),
         bounds=((-3.0, 3.0), (-2.5, 2.5)),
     )
@@ -147,7 +147,7 @@ def beale() -> Surface:
 
     return Surface(
         name="beale", formula="(1.5 − x + xy)² + (2.25 − x + xy²)² + (2.625 − x + xy³)²", source="Beale 1958",
-        notice="a steep wall at the start, then a long, nearly level valley: momentum overshoots and comes back",
+        notice="a steep wall, then a long level valley: momentum overshoots and comes back; Newton finds a saddle",
         minima=np.array([[3.0, 0.5]]), start=(1.0, 1.25), bounds=((-0.6, 4.6), (-1.6, 1.8)),
         **sum_of_squares(residuals, jacobian, bends),
     )
@@ -173,8 +173,8 @@ def himmelblau() -> Surface:
               [3.584428340330492, -1.848126526964404]]
     return Surface(
         name="himmelblau", formula="(x² + y − 11)² + (x + y² − 7)²", source="Himmelblau 1972",
-        notice="from the top of the hill, which of the four minima is found depends on the optimiser and its rate",
-        minima=np.array(minima), start=(-0.4, -0.6), bounds=((-5.5, 5.5), (-5.5, 5.5)),
+        notice="near the top of the hill the ways part: which minimum is found depends on the optimiser and its rate",
+        minima=np.array(minima), start=(0.0, -1.0), bounds=((-5.5, 5.5), (-5.5, 5.5)),
         **sum_of_squares(
             lambda points: np.stack(
                 [points[..., 0] ** 2 + points[..., 1] - 11, points[..., 0] + points[..., 1] ** 2 - 7], axis=-1
@@ -196,7 +196,7 @@ def saddle() -> Surface:
         name="saddle", formula="½x² − ½y² + ¼y⁴", source="", value=value,
         gradient=lambda point: np.array([point[0], point[1] ** 3 - point[1]]),
         hessian=lambda point: np.diag([1.0, 3 * point[1] ** 2 - 1]),
-        notice="plain descent waits at the saddle, dividing by the gradient's size does not; Newton is drawn into it",
+        notice="with a small rate descent waits at the saddle, Adam does not; Newton stays there for ever",
         minima=np.array([[0.0, 1.0], [0.0, -1.0]]), start=(1.8, 0.001), bounds=((-2.0, 2.0), (-1.6, 1.6)),
     )
 
@@ -215,7 +215,7 @@ def plateau() -> Surface:
     return Surface(
         name="plateau", formula="(x² + y²) / (1 + x² + y²)", source="Geman & McClure 1985", value=value,
         gradient=lambda point: 2 * point / (1 + point @ point) ** 2, hessian=hessian,
-        notice="the gradient fades as 2/r³: a rate that crosses the plain is too big for the hole; Newton goes uphill",
+        notice="the gradient fades as 2/r³ and descent crawls; AdaGrad and Adam divide by it; Newton goes uphill",
         minima=np.zeros((1, 2)), start=(4.0, 2.5), bounds=((-5.0, 5.0), (-5.0, 5.0)),
     )
 
@@ -224,7 +224,7 @@ def ravine() -> Surface:
     """½x² + 50y²: a hundred times steeper across than along, the axes along the ravine."""
     return Surface(
         name="ravine", formula="½x² + 50y²", source="",
-        notice="descent must not exceed 0.02 for y, which is a fiftieth of what x could bear",
+        notice="descent must stay under 0.02 for y, a hundredth of what x could bear; Newton needs one step",
         minima=np.zeros((1, 2)), start=(-9.0, 0.8), bounds=((-10.0, 4.0), (-1.2, 1.2)), **_quadratic(0.0),
     )
 
@@ -233,7 +233,7 @@ def tilted_ravine() -> Surface:
     """The ravine turned by 45°: a rate for each parameter no longer helps."""
     return Surface(
         name="tilted-ravine", formula="the ravine turned by 45°", source="",
-        notice="descent, momentum and Newton do as well as before; AdaGrad, RMSProp and Adam, by coordinates, do not",
+        notice="descent, momentum and Newton do as before; AdaGrad, Adamax and NAdam, by coordinates, lose",
         minima=np.zeros((1, 2)), start=tuple(_turn(np.pi / 4) @ np.array([-9.0, 0.8])),
         bounds=((-8.0, 4.0), (-8.0, 4.0)), **_quadratic(np.pi / 4),
     )

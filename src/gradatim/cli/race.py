@@ -16,7 +16,7 @@ def race(
     optimisers: Annotated[str | None, Parameter(name=["--optimisers", "--optimizers"])] = None,
     learning_rate: str | None = None,
     steps: int = 500,
-    start: str | None = None,
+    start: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     noise: float = 0.0,
     tolerance: float = 0.01,
     seed: int = 0,
