@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from gradatim.autodiff.activations import relu
 from gradatim.autodiff.tensor import Tensor
 from gradatim.lessons.catalogue import Result
-from gradatim.lessons.picture import BLUE, INK, MUTED, ORANGE, paper, style
+from gradatim.lessons.picture import BLUE, INK, MUTED, ORANGE, paper, plainly, style
 
 INPUTS, TARGET, RATE = (2.0, 1.0), 5.0, 1e-3
 START = {"w1": 0.0, "w2": 2.0, "b1": 3.0, "w3": -4.0, "w4": -1.0, "b2": 1.0, "w5": -2.0, "w6": 0.0, "b3": 6.0}
@@ -76,23 +76,23 @@ def draw(parameters: dict[str, Tensor], values: dict[str, Tensor]) -> Figure:
             "arrowstyle": "-|>", "color": INK if alive else "#BBBBBB", "shrinkA": 15, "shrinkB": 15, "lw": 1.4})
         x, y = x0 + share * (x1 - x0), y0 + share * (y1 - y0)
         if name:
-            write(axes, x, y + 0.11, f"{name} = {parameters[name].item():g}", BLUE)
-            write(axes, x, y - 0.11, f"{slope(parameters[name]):g}", ORANGE if alive else MUTED)
+            write(axes, x, y + 0.11, f"{name} = {plainly(parameters[name].item())}", BLUE)
+            write(axes, x, y - 0.11, plainly(slope(parameters[name])), ORANGE if alive else MUTED)
         else:
             write(axes, x, y, "ReLU", MUTED)
     for name, (x, y) in PLACES.items():
         value = values[name].item() if name in values else INPUTS[int(name[1]) - 1]
         axes.plot(x, y, "o", markersize=28, color="white", markeredgecolor=MUTED, zorder=2)
-        axes.text(x, y, f"{value:g}", ha="center", va="center", color=BLUE, fontsize=12, weight="bold", zorder=3)
+        axes.text(x, y, plainly(value), ha="center", va="center", color=BLUE, fontsize=12, weight="bold", zorder=3)
         axes.text(x, y + 0.36, name, ha="center", va="center", color=MUTED, fontsize=9.5)
         if name in values:
             found = slope(values[name])
-            axes.text(x, y - 0.37, f"{found:g}", ha="center", va="center", weight="bold", fontsize=11,
+            axes.text(x, y - 0.37, plainly(found), ha="center", va="center", weight="bold", fontsize=11,
                       color=ORANGE if found else MUTED)
     for name, (x, y) in {"b1": (1.25, 1.62), "b2": (1.25, -1.66), "b3": (3.6, 0.64)}.items():
         found = slope(parameters[name])
-        write(axes, x, y, f"{name} = {parameters[name].item():g}", BLUE)
-        write(axes, x + 0.42, y, f"{found:g}", ORANGE if found else MUTED)
+        write(axes, x, y, f"{name} = {plainly(parameters[name].item())}", BLUE)
+        write(axes, x + 0.42, y, plainly(found), ORANGE if found else MUTED)
     axes.text(4.25, -0.85, "target 5\nloss 81", ha="right", va="center", fontsize=11)
     axes.text(-0.3, 1.9, "values forward", color=BLUE, va="center", fontsize=10.5)
     axes.text(4.25, 1.9, "gradients backward", color=ORANGE, ha="right", va="center", fontsize=10.5)

@@ -62,7 +62,7 @@ def draw(races: dict[str, Race]) -> Figure:
         left.plot(*done.start, "o", color=MUTED, markersize=5)
         left.plot(*done.surface.minima[0], "*", color=MUTED, markersize=10)
         left.set_title(f"The ravine {TITLES[ground]}")
-        right.set(yscale="log", ylim=(1e-3, 30), xlim=(0, 300), title="distance to the minimum")
+        right.set(yscale="log", ylim=(1e-3, 30), xlim=(0, 300), title="Distance to the minimum")
         plain(right.yaxis)
         right.axhline(done.tolerance, color=MUTED, linewidth=0.8, linestyle=(0, (3, 3)))
     panels[1, 1].set_xlabel("step")

@@ -77,6 +77,15 @@ def plain(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def plainly(value: float) -> str:
+    """A number as short as it goes, with a true minus sign.
+
+    >>> plainly(-8.0)
+    '−8'
+    """
+    return f"{value:g}".replace("-", "−")
+
+
 def label(
     axes: Axes, x: float, y: float, text: str, colour: str = INK, *, dx: float = 6, dy: float = 0,
     size: float = 10.5, ha: str = "left", va: str = "center",

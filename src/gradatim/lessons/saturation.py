@@ -84,7 +84,7 @@ def draw(paths: dict[str, list[float]]) -> Figure:
     above.plot(z, 1 - np.tanh(z) ** 2, color=PURPLE)
     above.plot([-6, 0], [0, 0], color=ORANGE)
     above.plot([0, 6], [1, 1], color=ORANGE)
-    label(above, 3.4, 0.15, "sigmoid: ¼ at best", BLUE, dx=0, ha="center")
+    label(above, 2.0, 0.2, "sigmoid: ¼ at best", BLUE, dx=0)
     label(above, -0.75, float(1 - np.tanh(-0.75) ** 2), "tanh", PURPLE, dx=-4, ha="right")
     label(above, 3.2, 1, "ReLU: 1 or 0", ORANGE, dx=0, dy=-12, ha="center")
     above.set(xlabel="z", ylabel="slope of the activation", ylim=(-0.06, 1.1),
