@@ -6,8 +6,9 @@ Threads of our own, not numba's: those of its default pool may not be entered fr
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,13 @@ def thread_count() -> int:
     if given.isdigit() and int(given) > 0:
         return int(given)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_product_thread() -> AbstractContextManager[Any]:
+    """Within, NumPy's matrix products use one thread each: for products inside `in_parts`."""
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+
+    return threadpool_limits(1, user_api="blas")
 
 
 def in_parts(rows: int, work: float, function: Callable[[int, int, int], Result]) -> list[Result]:

@@ -10,16 +10,19 @@ Source: the register tile of Goto and van de Geijn, Anatomy of high-performance 
 
 from typing import Any
 
-import llvmlite.binding
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+# numba's own, so that the two never differ.
+ir: Any = cgutils.ir
+
 
 def _register_bytes() -> int:
     """Bytes of the processor's widest vector register, 16 where it does not say."""
+    import llvmlite.binding
+
     try:
         features = llvmlite.binding.get_host_cpu_features()
     except RuntimeError:
