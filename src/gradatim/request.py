@@ -49,6 +49,7 @@ class Request:
     flip: bool = False
     class_weights: str = "auto"
     estimator: str | None = None
+    fine_tune: bool = False
     levers: bool = False
 
     def __post_init__(self) -> None:
@@ -147,5 +148,5 @@ def choices_of(request: Request, encoders: Mapping[str, Any], task: str) -> Choi
     return Choices(
         seed=request.seed, epochs=request.epochs, encoders=encoders, fusion=request.fusion, mixup=request.mixup,
         flip=request.flip, label_smoothing=request.label_smoothing, optimizer=request.optimizer,
-        learning_rate=request.learning_rate, estimator=estimator,
+        learning_rate=request.learning_rate, estimator=estimator, fine_tune=request.fine_tune,
     )

@@ -71,8 +71,8 @@ def fit(
     are decoded, and with it training shows a bar. The other options are the fields of `Request`: task, id, group,
     time, split, ignore, kinds, encoders, fusion, metric, minutes (of the whole call), epochs, seed, ledger ("masked",
     "refit", "none"), optimizer, learning_rate, label_smoothing, mixup, flip, class_weights ("auto", "balanced",
-    "none"), estimator (an address: this one alone), levers (set what makes this machine fast, process-wide: on in the
-    command line, off here).
+    "none"), estimator (an address: this one alone), fine_tune, levers (set what makes this machine fast,
+    process-wide: on in the command line, off here).
     Raises GradatimError, one line, for anything that the user can mend.
 
     >>> import polars as pl

@@ -93,4 +93,4 @@ def test_one_estimator_alone_is_fitted_scored_and_saved(tmp_path) -> None:
     from gradatim.run import load
 
     again = load(tmp_path / "run")
-    assert np.array_equal(again.answer(frame), run.answer(frame))
+    assert again.predict(frame).frame.equals(run.predict(frame).frame)

@@ -39,6 +39,7 @@ def fit(
     flip: Flag = False,
     class_weights: str = "auto",
     estimator: str | None = None,
+    fine_tune: Flag = False,
     levers: bool = True,
     resume: Path | None = None,
     force: Flag = False,
@@ -103,6 +104,9 @@ def fit(
         balanced_accuracy or f1_macro and the classes are skewed.
     estimator
         ADDRESS[:NAME=VALUE,…]: fit this estimator alone, as svm.SVC:C=10; see `gradatim estimators`.
+    fine_tune
+        Train the pretrained networks of --encoder on, slowly and from the top down; without it they stay as they are
+        and convex heads read their features.
     levers
         Set what makes this machine fast, for this process: float32 products of oneDNN, an allocator that keeps its
         memory.
@@ -135,7 +139,7 @@ def fit(
             encoders=pairs(encoder, "--encoder"), fusion=fusion, metric=metric, minutes=minutes, epochs=epochs,
             seed=seed, ledger=ledger, optimizer=optimizer, learning_rate=learning_rate,
             label_smoothing=label_smoothing, mixup=mixup, flip=flip, class_weights=class_weights,
-            estimator=estimator, levers=levers,
+            estimator=estimator, fine_tune=fine_tune, levers=levers,
         )
     if json:
         print_json(run.facts)

@@ -117,6 +117,7 @@ def blueprint_of(
     *,
     encoders: Mapping[str, Mapping[str, Any]],
     fusion: str,
+    fine_tune: bool = False,
     arguments: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Address and JSON arguments of the network for these inputs; `encoders` by column, else by kind."""
@@ -127,7 +128,7 @@ def blueprint_of(
             "kind": column.kind,
             "describe": codecs[column.name].describe(),
             "encoder": None if chosen is None else {k: chosen[k] for k in ENCODER_KEYS if k in chosen},
-            "frozen": bool(chosen and chosen.get("frozen", False)),
+            "frozen": bool(chosen and chosen.get("frozen", False) and not fine_tune),
         }
     return {"address": FUSION,
             "arguments": {"inputs": inputs, "outputs": outputs, "fusion": fusion, **(arguments or {})}}

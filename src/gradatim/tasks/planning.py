@@ -47,11 +47,12 @@ def decide(trainer: "NetworkTrainer", rows: np.ndarray, held: np.ndarray) -> dic
     line, choices = trainer.line, trainer.line.choices
     batch_size = default_batch_size(len(rows))
     placement, pace, evaluation, reason = fastest(trainer, rows, held, batch_size)
+    default = "adamw" if choices.fine_tune else "muon"  # Muon's steps are too bold for weights that are good already
 
     def planned(seconds: float) -> Plan:
         plan = plan_for_minutes(
             seconds / 60, rows=len(rows), batch_size=batch_size, seconds_per_step=pace,
-            evaluation_seconds=evaluation, max_epochs=choices.epochs, optimizer=choices.optimizer or "muon",
+            evaluation_seconds=evaluation, max_epochs=choices.epochs, optimizer=choices.optimizer or default,
             learning_rate=choices.learning_rate, placement=placement, seed=choices.seed,
         )
         return with_choices(plan, trainer)

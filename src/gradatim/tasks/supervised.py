@@ -52,6 +52,7 @@ class Choices:
     optimizer: str | None = None
     learning_rate: float | None = None
     estimator: ChosenEstimator | None = None
+    fine_tune: bool = False
 
 
 @dataclass(slots=True)
@@ -137,7 +138,9 @@ def fit_supervised(
     line = prepare(source, schema, split, task, choices, clock, memo, say)
     candidates = baselines(line)
     trainer = NetworkTrainer(line)
-    if choices.estimator is None:
+    if line.frozen and not choices.fine_tune:
+        line.notes.append("no network was trained: the pretrained one stays as it is; --fine-tune trains it on")
+    elif choices.estimator is None:
         candidates.append(trainer.candidate())
     compared = line.compared()
     labels = line.labels[compared]

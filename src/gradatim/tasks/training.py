@@ -23,6 +23,7 @@ from gradatim.tasks.heads import MEDIA
 from gradatim.tasks.network import NetworkMember, blueprint_of
 from gradatim.tasks.planning import Epochs, decide
 from gradatim.train.checkpoint import load_checkpoint
+from gradatim.train.finetune import Thaw, thaw_schedule
 from gradatim.train.history import History
 from gradatim.train.hooks import Checkpoint, Deadline, EarlyStop, KeepBest, Progress
 from gradatim.train.loop import fit
@@ -101,7 +102,7 @@ class NetworkTrainer:
         """Address and arguments of the network."""
         line = self.line
         return blueprint_of(line.columns, codecs, line.task.outputs, encoders=line.choices.encoders,
-                            fusion=line.choices.fusion)
+                            fusion=line.choices.fusion, fine_tune=line.choices.fine_tune)
 
     def network(self, codecs: dict[str, Codec], name: str) -> torch.nn.Module:
         """A new network whose first weights follow from the seed and the name of the stage."""
@@ -112,6 +113,15 @@ class NetworkTrainer:
             if chosen and chosen.get("weights"):
                 load_weights(network.encoder(column.name), chosen["weights"])  # type: ignore[operator]
         return network
+
+    def thaws(self, network: torch.nn.Module, plan: Plan) -> dict[str, Thaw]:
+        """The pace of the parameters that came with pretrained weights, when these are to be trained on."""
+        found: dict[str, Thaw] = {}
+        for name in self.line.frozen if self.line.choices.fine_tune else ():
+            body = network.encoder(name)  # type: ignore[operator]
+            prefix = next(path for path, module in network.named_modules() if module is body)
+            found |= thaw_schedule([f"{prefix}.{key}" for key, _ in body.named_parameters()], plan.total_steps)
+        return found
 
     def maker(self, encoded: Encoded, plan: Plan, name: str) -> Callable[..., Batch]:
         """Batch maker: rows and step → augmented batch, a pure function of (seed, epoch, step)."""
@@ -141,7 +151,7 @@ class NetworkTrainer:
         network = self.network(codecs, name)
         member = NetworkMember(codecs, self.blueprint(codecs), network, plan.placement, line.task)
         objective = line.task.objective(line.labels[rows], label_smoothing=plan.label_smoothing)
-        step = Supervised(network, objective, plan)
+        step = Supervised(network, objective, plan, thaws=self.thaws(network, plan))
         make = self.maker(encoded, plan, name)
         seed = seed_of(plan.seed, name, "order")
 

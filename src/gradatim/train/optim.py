@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gradatim.errors import GradatimError
+from gradatim.train.finetune import Thaw
 from gradatim.train.muon import Muon
 
 # name → (class, settings that make it the published method)
@@ -59,7 +60,8 @@ def default_learning_rate(name: str, batch_size: int = 128) -> float:
 
 
 def make_optimizer(
-    name: str, network: nn.Module, learning_rate: float, weight_decay: float = 0.0, **options: Any
+    name: str, network: nn.Module, learning_rate: float, weight_decay: float = 0.0,
+    thaws: Mapping[str, Thaw] | None = None, **options: Any,
 ) -> torch.optim.Optimizer:
     """The named optimiser over the trainable parameters of `network`.
 
@@ -67,7 +69,8 @@ def make_optimizer(
     normalisations, for embeddings (rows of rare words would shrink while no gradient holds them) and for bare
     parameters such as positions, class tokens and absent vectors. "muon" takes the hidden weights
     (convolutions flattened) and leaves the rest and the last linear layer, the head, to AdamW. options go to
-    the torch class (momentum, betas, eps …). Raises GradatimError on an unknown name.
+    the torch class (momentum, betas, eps …). thaws: parameters that learn more slowly, or only from a step on (see
+    `gradatim.train.finetune`). Raises GradatimError on an unknown name.
 
     >>> groups = make_optimizer("adamw", nn.Linear(2, 3), 1e-3, 0.1).param_groups
     >>> [(group["names"], group["weight_decay"]) for group in groups]
@@ -76,7 +79,7 @@ def make_optimizer(
     _check(name)
     kind, settings = _TABLE[name]
     settings = settings | options
-    groups = [group for group in _groups(network, weight_decay, muon=name == "muon") if group["params"]]
+    groups = _groups(network, weight_decay, thaws or {}, muon=name == "muon")
     if not groups:
         raise GradatimError("expected a network with trainable parameters, received one with none; unfreeze a part")
     if name != "muon":
@@ -153,14 +156,23 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _groups(network: nn.Module, weight_decay: float, *, muon: bool) -> list[dict[str, Any]]:
-    """Trainable parameters in three groups: Muon's matrices, other decayed weights, all that is not decayed."""
+def _groups(
+    network: nn.Module, weight_decay: float, thaws: Mapping[str, Thaw], *, muon: bool
+) -> list[dict[str, Any]]:
+    """Trainable parameters in three groups: Muon's matrices, other decayed weights, all that is not decayed.
+
+    Three for each pace at which parameters thaw, where there are several.
+    """
     heads = [module for module in network.modules() if isinstance(module, nn.Linear)]
     head = heads[-1] if heads else None
-    groups: list[dict[str, Any]] = [
-        {"params": [], "names": [], "weight_decay": decay, "muon": with_muon}
-        for decay, with_muon in ((weight_decay, True), (weight_decay, False), (0.0, False))
-    ]
+    kinds = ((weight_decay, True), (weight_decay, False), (0.0, False))
+    groups: dict[tuple[Thaw, int], dict[str, Any]] = {}
+    for thaw in dict.fromkeys([Thaw(), *thaws.values()]):
+        for place, (decay, with_muon) in enumerate(kinds):
+            group: dict[str, Any] = {"params": [], "names": [], "weight_decay": decay, "muon": with_muon}
+            if thaw != Thaw():
+                group |= {"factor": thaw.factor, "first_step": thaw.first_step}
+            groups[thaw, place] = group
     seen: set[int] = set()
     for prefix, module in network.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -169,9 +181,11 @@ def _groups(network: nn.Module, weight_decay: float, *, muon: bool) -> list[dict
             seen.add(id(parameter))
             decayed = parameter.ndim >= 2 and "weight" in name and not isinstance(module, _NORMS + _EMBEDDINGS)
             place = 2 if not decayed else 0 if muon and module is not head else 1
-            groups[place]["params"].append(parameter)
-            groups[place]["names"].append(f"{prefix}.{name}" if prefix else name)
-    return groups
+            full = f"{prefix}.{name}" if prefix else name
+            group = groups[thaws.get(full, Thaw()), place]
+            group["params"].append(parameter)
+            group["names"].append(full)
+    return [group for group in groups.values() if group["params"]]
 
 
 def _check(name: str) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gradatim.data.batch import Batch, Field
 from gradatim.device import autocast
 from gradatim.errors import GradatimError
+from gradatim.train.finetune import Thaw, rate_of
 from gradatim.train.optim import load_optimizer_state, make_optimizer, optimizer_state
 from gradatim.train.plan import Plan
 
@@ -41,12 +42,13 @@ class Supervised:
     network: moved to the plan's device and layout; objective(output, batch): mean loss of the batch's rows,
     given the output in float32; forward(network, batch): by default `network(batch.inputs, batch.present)`.
     With `plan.accumulate` = k a batch is computed in k parts whose gradients add up to the whole batch's
-    (batch normalisation sees the parts). Returns "loss" and, when it is computed, "gradient_norm" (before
-    clipping).
+    (batch normalisation sees the parts). thaws: parameters that learn more slowly or later, see
+    `gradatim.train.finetune`. Returns "loss" and, when it is computed, "gradient_norm" (before clipping).
     """
 
     def __init__(
-        self, network: nn.Module, objective: Objective, plan: Plan, *, forward: Forward = forward_columns
+        self, network: nn.Module, objective: Objective, plan: Plan, *, forward: Forward = forward_columns,
+        thaws: Mapping[str, Thaw] | None = None,
     ) -> None:
         placement = plan.placement
         self.network = network.to(placement.device)
@@ -56,7 +58,7 @@ class Supervised:
         self.forward = forward
         self.plan = plan
         self.optimizer = make_optimizer(
-            plan.optimizer, self.network, plan.learning_rate, plan.weight_decay, **plan.optimizer_options
+            plan.optimizer, self.network, plan.learning_rate, plan.weight_decay, thaws, **plan.optimizer_options
         )
         self.taken = 0
         self._factor = plan.factors()
@@ -89,7 +91,7 @@ class Supervised:
                 torch._foreach_mul_(gradients, (plan.clip_norm / (norm + 1e-6)).clamp(max=1.0))
         rate = plan.learning_rate * self._factor(self.taken)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate_of(group, rate, self.taken)
         self.optimizer.step()
         for parameter in self._parameters:
             parameter.grad = None
