@@ -110,8 +110,10 @@ class ClusterStepsDisplay:
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         ax.set_aspect("equal", adjustable="box")
         ax.locator_params(nbins=4)
-        cost = "" if shown.cost is None else f", cost {shown.cost:.5g}"
-        ax.set_title(f"step {shown.number}{cost}", fontsize=10, color=INK)
+        said = ""
+        if shown.cost is not None:
+            said = f", cost {shown.cost:.5g}" if shown.covariances is None else f", log-likelihood {-shown.cost:.4g}"
+        ax.set_title(f"step {shown.number}{said}".replace("-", "−").replace("log−", "log-"), fontsize=10, color=INK)
 
     def animate(self, path: Path | str, *, frames_per_second: float = 2.0, dots_per_inch: int = 100) -> Path:
         """Write all steps as an animated GIF that plays for ever and rests on the last; returns the path."""
