@@ -41,7 +41,7 @@ def lesson(*, quick: bool = False) -> Result:
         figures[f"four steps against one of four times the rate, rate {rate}"] = drift(rate)
     text = (
         "Batch 128 → 512 takes the rate 0.1 to 0.4. Four steps at a small rate and one step at four times the rate, "
-        f"on the same rows, end {drift(0.001):.1%} of the way apart at rate 0.001 and {drift(0.1):.0%} at rate 0.1: the "
+        f"same rows, end {drift(0.001):.1%} of the way apart at rate 0.001 and {drift(0.1):.0%} at rate 0.1: the "
         "rule holds for small steps."
     )
     return Result(figures, draw(), text)
