@@ -221,7 +221,7 @@ def _levels(values: np.ndarray, lowest: float) -> np.ndarray:
 def _draw_ground(race: Race, axes: Axes, theme: Theme, moving: Moving) -> None:
     surface = race.surface
     (left, right), (bottom, top) = bounds = _window(race)
-    points, values = grid(surface, 161, bounds)
+    points, values = grid(surface, 121, bounds)
     xs, ys, levels = points[0, :, 0], points[:, 0, 1], _levels(values, surface.lowest)
     for level in levels[:-1]:  # translucent sheets one upon another: higher is darker on paper, lighter on black
         axes.contourf(xs, ys, values, [level, np.inf], colors=[theme["relief"]], alpha=0.028, antialiased=True)
