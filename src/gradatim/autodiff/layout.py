@@ -214,7 +214,8 @@ def _pull(points: Mapping[int, _Point], node: int, other: int) -> float:
     bends = points[node].bend + points[other].bend
     if bends:
         return 8.0 if bends == 2 else 2.0
-    return 0.05 if not points[other].before and len(points[other].after) == 1 else 1.0
+    follows = any(not points[n].before and len(points[n].after) == 1 for n in (node, other))
+    return 0.05 if follows else 1.0
 
 
 def separated(wanted: Sequence[float], weights: Sequence[float], apart: Sequence[float]) -> list[float]:

@@ -1,17 +1,22 @@
 """A page that steps through a picture: one file, no network, works from disk; without script it shows the end."""
 
+import re
+
 from gradatim.autodiff.scene import DARK, LIGHT, Scene, clean
 
 
 def stepping_page(scene: Scene) -> str:
     """The scene as a self-contained HTML page with buttons, a slider and the arrow keys."""
-    return (
-        _PAGE.replace("TITLE", clean(scene.title))
-        .replace("LIGHT", "".join(f"--{name}:{colour};" for name, colour in LIGHT.items()))
-        .replace("DARK", "".join(f"--{name}:{colour};" for name, colour in DARK.items()))
-        .replace("LAST", str(max(scene.steps - 1, 0)))
-        .replace("PICTURE", scene.svg(marked=True))
-    )
+    parts = {
+        "TITLE": clean(scene.title),
+        "LIGHT": "".join(f"--{name}:{colour};" for name, colour in LIGHT.items()),
+        "DARK": "".join(f"--{name}:{colour};" for name, colour in DARK.items()),
+        "LAST": str(max(scene.steps - 1, 0)),
+        "NATURAL": f"{scene.width:.0f}px",
+        "SMALLEST": f"{0.75 * scene.width:.0f}px",  # a little narrower on a phone, then it scrolls
+        "PICTURE": scene.svg(marked=True),
+    }
+    return re.sub("|".join(parts), lambda found: parts[found.group()], _PAGE)
 
 
 _PAGE = """<!doctype html>
@@ -23,7 +28,7 @@ script-src 'unsafe-inline'">
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,"Segoe UI",Roboto,sans-serif}
 main{max-width:100%;padding:0 0 5.5rem}
 .picture{overflow:auto;padding:.5rem}
-.picture svg{display:block;margin:0 auto}
+.picture svg{display:block;margin:0 auto;width:100%;height:auto;max-width:NATURAL;min-width:SMALLEST}
 nav{position:fixed;bottom:0;left:0;right:0;display:flex;gap:.5rem;align-items:center;padding:.6rem 1rem;
 background:var(--raised);border-top:1px solid var(--rule)}
 button{font:inherit;min-width:2.75rem;min-height:2.75rem;border:1px solid var(--rule);border-radius:8px;
@@ -33,8 +38,8 @@ input{flex:1;min-width:0;accent-color:var(--accent)}
 output{font-variant-numeric:tabular-nums;color:var(--muted);min-width:4.2rem;text-align:right}
 [hidden]{display:none}
 </style></head><body><main><div class="picture" tabindex="0" aria-label="Picture">PICTURE</div></main>
-<nav hidden><button id="back" aria-label="One step back">◀</button><button id="play" aria-label="Play">▶▶</button>
-<button id="on" aria-label="One step on">▶</button>
+<nav hidden><button id="back" aria-label="One step back">‹</button><button id="play" aria-label="Play">▶</button>
+<button id="on" aria-label="One step on">›</button>
 <input id="at" type="range" min="0" max="LAST" value="0" aria-label="Step"><output id="shown"></output></nav>
 <script>
 "use strict";
@@ -49,7 +54,7 @@ function show(step) {
     part.style.display = step >= +part.dataset.since && (until === undefined || step < +until) ? "" : "none";
   }
 }
-function halt() { clearInterval(timer); timer = 0; play.textContent = "▶▶"; play.setAttribute("aria-label", "Play"); }
+function halt() { clearInterval(timer); timer = 0; play.textContent = "▶"; play.setAttribute("aria-label", "Play"); }
 function go(step) { halt(); show(step); }
 document.getElementById("back").onclick = () => go(+at.value - 1);
 document.getElementById("on").onclick = () => go(+at.value + 1);

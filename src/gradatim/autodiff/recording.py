@@ -4,9 +4,12 @@ PyTorch's own override mechanism (`TorchFunctionMode`) shows every operation wit
 branches the Python code around it takes; module hooks tell inside which call of which module it ran. Where operations
 cannot be seen (a scripted module, a checkpointed block), the hooks alone still see the modules. Gradients come through
 hooks on the tensors: they are the gradients of the values as they were then, also where a later operation wrote into
-the same memory.
+the same memory. A tensor that comes out of nowhere (a scripted part, a function with a backward pass of its own)
+becomes a node called after the last step that autograd knows of it.
 """
 
+import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -81,9 +84,9 @@ def statistics(tensor: torch.Tensor) -> Values:
         return Values(0.0, 0.0, 0.0, 0.0, True)
     numbers = numbers.abs() if numbers.is_complex() else numbers
     numbers = numbers.to(torch.float32 if numbers.device.type == "mps" else torch.float64)
-    std = float(numbers.std(correction=0))
-    return Values(float(numbers.mean()), std, float(torch.linalg.vector_norm(numbers)),
-                  float((numbers == 0).float().mean()), bool(numbers.isfinite().all()))
+    norm = float(torch.linalg.vector_norm(numbers))
+    zeros = 1.0 - int(torch.count_nonzero(numbers)) / numbers.numel()
+    return Values(float(numbers.mean()), float(numbers.std(correction=0)), norm, zeros, math.isfinite(norm))
 
 
 class Recorder(TorchFunctionMode):
@@ -92,14 +95,16 @@ class Recorder(TorchFunctionMode):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.records: list[Record] = []
+        self.inputs: list[Record] = []
         self.classes: dict[Path, str] = {}
         self.leaves: set[Path] = set()
         self.names = {id(parameter): name for name, parameter in network.named_parameters(remove_duplicate=False)}
         self._stack: list[tuple[str, int]] = []
         self._calls: dict[str, int] = {}
         self._quiet = False
+        self.closed = False  # after the forward pass: what a checkpoint repeats on the way back is not new
         for name, module in network.named_modules():
-            if not isinstance(module, torch.jit.ScriptModule) or not name:
+            if not isinstance(module, torch.jit.ScriptModule):  # which take no hooks
                 module.register_forward_pre_hook(self._entering(name), with_kwargs=True)
                 module.register_forward_hook(self._leaving, with_kwargs=True)
 
@@ -118,10 +123,25 @@ class Recorder(TorchFunctionMode):
         """What follows belongs to the loss."""
         self._stack = [("loss", 0)]
 
+    def leading_to(self, results: list[torch.Tensor]) -> list[Record]:
+        """The records that the results were made from, in order; what was computed beside them is left out."""
+        wanted: set[Record] = set()
+        stack = [record for record in map(record_of, results) if record is not None]
+        while stack:
+            record = stack.pop()
+            if record not in wanted:
+                wanted.add(record)
+                stack.extend(record.parents)
+        return [record for record in self.records if record in wanted]
+
     def _entering(self, name: str) -> Any:
         def note(module: nn.Module, args: Any, kwargs: Any) -> None:
-            if not name:
+            if not name or self.closed:
                 return
+            before, self._quiet = self._quiet, True
+            for tensor in tensors_in((args, kwargs)):
+                self.notice(tensor)
+            self._quiet = before
             self.leaves.discard(tuple(self._stack))
             call = self._calls.get(name, 0)
             self._calls[name] = call + 1
@@ -132,12 +152,16 @@ class Recorder(TorchFunctionMode):
         return note
 
     def _leaving(self, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        if self.closed:
+            return
         before, self._quiet = self._quiet, True
         try:
             path = tuple(self._stack)
             fresh = [t for t in tensors_in(result) if t.requires_grad and record_of(t) is None]
-            if fresh:  # nobody saw where this came from
+            if fresh and path in self.leaves:  # nobody saw how, but it was this module
                 self._note(type(module).__name__, args, kwargs, fresh, path)
+            for tensor in fresh:
+                self.notice(tensor)
         finally:
             self._quiet = before
             if self._stack:
@@ -153,41 +177,55 @@ class Recorder(TorchFunctionMode):
         self._note(NAMES.get(operation, operation), args, kwargs, results, tuple(self._stack))
 
     def _hand_on(self, operation: str, args: Any, kwargs: Any, results: Iterator[torch.Tensor]) -> None:
-        """Results that are only arranged anew count as what they were made from, if that is one; masks are let go."""
+        """Results that are only arranged anew count as what they were made from; masks made of several are let go."""
         found = {record_of(t): t for t in tensors_in((args, kwargs)) if record_of(t) is not None}
-        if len(found) != 1:
+        if not found:
             return
-        source = next(iter(found.values()))
-        record, axis = getattr(source, MARK)
+        source = next((t for t in found.values() if t.requires_grad), next(iter(found.values())))
+        record, axis, _ = getattr(source, MARK)
         for result in results:
-            alike = result.requires_grad or result.is_floating_point() or result.dtype == source.dtype
-            if record_of(result) is None and alike:
-                setattr(result, MARK, (record, None if operation in TURNING else axis))
+            alike = len(found) == 1 and (result.is_floating_point() or result.dtype == source.dtype)
+            if record_of(result) is None and (result.requires_grad or alike):
+                setattr(result, MARK, (record, None if operation in TURNING else axis, result.requires_grad))
 
     def _note(self, kind: str, args: Any, kwargs: Any, results: list[torch.Tensor], path: Path) -> None:
         given = list(tensors_in((args, kwargs)))
+        for tensor in given:
+            self.notice(tensor)
         marks = [getattr(t, MARK) for t in given if record_of(t) is not None]
-        parents = list(dict.fromkeys(record for record, _ in marks))
-        inherited = next((axis for _, axis in marks), None)
+        parents = list(dict.fromkeys(record for record, _, _ in marks))
+        inherited = next((axis for _, axis, _ in marks), None)
         axis = UNIT_AXIS.get(kind, inherited)
         result = results[0]
         record = Record(kind, path, parents, tuple(result.shape), statistics(result),
                         weights=list(dict.fromkeys(self.names[id(t)] for t in given if id(t) in self.names)))
         record.units = units_of(kind, result.detach(), axis, args, kwargs)
+        self._keep(record, results, axis)
+
+    def notice(self, tensor: torch.Tensor) -> None:
+        """Make a node of a tensor that autograd knows, but that nobody saw come: it follows on what was seen last."""
+        if tensor.grad_fn is None or record_of(tensor) is not None or not tensor.is_floating_point():
+            return
+        kind = re.sub(r"(Backward)?\d*$", "", type(tensor.grad_fn).__name__).replace("CppFunction", "scripted")
+        before = self.records[-1:] or self.inputs
+        record = Record(kind, tuple(self._stack), before, tuple(tensor.shape), statistics(tensor))
+        self._keep(record, [tensor], None)
+
+    def _keep(self, record: Record, results: list[torch.Tensor], axis: int | None) -> None:
         self.records.append(record)
         for tensor in results:
-            setattr(tensor, MARK, (record, axis))
+            setattr(tensor, MARK, (record, axis, True))
 
         def arrived(gradient: torch.Tensor) -> None:
             record.gradient = statistics(gradient)
 
-        result.register_hook(arrived)
+        results[0].register_hook(arrived)
 
 
 def record_of(tensor: torch.Tensor) -> Record | None:
-    """The record that a tensor came from, if it was seen."""
+    """The record that a tensor came from, if it was seen; one made without a gradient may have got one unseen."""
     mark = getattr(tensor, MARK, None)
-    return mark[0] if mark else None
+    return mark[0] if mark and mark[2] == tensor.requires_grad else None
 
 
 def operation_name(function: Any) -> str:
@@ -227,7 +265,7 @@ def copied(value: Any, found: list[tuple[torch.Tensor, Record]], name: str) -> A
         if leaf.is_floating_point():
             record.values = statistics(leaf)
         given = leaf.clone() if leaf.requires_grad else leaf  # the network may write into it, into a leaf not
-        setattr(given, MARK, (record, None))
+        setattr(given, MARK, (record, None, given.requires_grad))
         found.append((leaf, record))
         return given
     if isinstance(value, Mapping):

@@ -178,7 +178,7 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
 def wrapped(text: str, width: float, size: float) -> list[str]:
     """The text in lines of at most so many pixels, broken at spaces.
 
-    >>> wrapped("one two three", 50, 13)
+    >>> wrapped("one two three", 60, 13)
     ['one two', 'three']
     """
     lines: list[str] = []

@@ -111,7 +111,7 @@ def scene(graph: Graph, direction: str | None = None) -> Scene:
         + ("" if node.gradient is None else f", gradient {array_text(node.gradient)}")
         for node in graph.nodes
     )
-    plan = Plan(f"{whole} = {_amount(result.value)}", description, captions, LEGEND, len(steps))
+    plan = Plan(whole, description, captions, LEGEND, len(steps))
     return drawn(cards, links, plan, direction=direction)
 
 

@@ -100,13 +100,17 @@ class Trace:
         }
 
     def scene(self, *, depth: int | None = None, direction: str | None = "down") -> "Scene":
-        """The drawing as shapes."""
+        """The drawing as shapes.
+
+        depth: modules that are called so many calls deep are drawn closed, 1 those that the network itself calls; None:
+        as deep as 60 cards allow.
+        """
         from gradatim.autodiff.trace_drawing import trace_scene
 
         return trace_scene(self, depth, direction)
 
     def svg(self, *, depth: int | None = None, direction: str | None = "down") -> str:
-        """The network as a picture; depth: how many names deep modules are opened (None: as deep as stays legible)."""
+        """The network as a picture; depth: see `scene`."""
         return self.scene(depth=depth, direction=direction).svg()
 
     def png(self, *, depth: int | None = None, direction: str | None = "down", scale: float = 2.0) -> bytes:
@@ -168,12 +172,14 @@ def _recorded(
     """One forward and backward pass of a copy, watched; its parameters keep their gradients."""
     model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
     try:
-        network = copy.deepcopy(model)
+        with torch.no_grad():  # else the copy of a scripted module would hand its gradients on to the original
+            network = copy.deepcopy(model)
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise GradatimError(f"{type(model).__name__}: expected a module that can be copied, so that the trace leaves "
                             f"it as it is; copy.deepcopy says: {reason:.200}") from error
-    for parameter in network.parameters():
+    for parameter, original in zip(network.parameters(), model.parameters()):
+        parameter.requires_grad_(original.requires_grad)
         parameter.grad = None
     recorder = Recorder(network)
     inputs: list[tuple[torch.Tensor, Record]] = []
@@ -181,6 +187,7 @@ def _recorded(
     arguments, named = ((), given) if isinstance(given, Mapping) else (
         (given, {}) if isinstance(given, tuple) else (tuple(given), {}) if isinstance(given, list) else ((given,), {})
     )
+    recorder.inputs = [record for leaf, record in inputs if leaf.requires_grad]
     value = None
     cudnn = torch.backends.cudnn.flags(enabled=network.training) if _recurrent(network) else nullcontext()
     with torch.enable_grad(), cudnn:
@@ -190,13 +197,16 @@ def _recorded(
                 recorder.loss_begins()
                 output = loss(output) if target is None else loss(output, target)
         results = [t for t in tensors_in(output) if t.is_floating_point() and t.requires_grad]
+        for result in results:
+            recorder.notice(result)
+        recorder.closed = True
         if loss is not None and (len(results) != 1 or results[0].numel() != 1):
             raise GradatimError("loss: expected a single number that depends on the network, received another; "
                                 "take its mean")
         if len(results) == 1 and results[0].numel() == 1:
             value = results[0].item()
         _backward(results, network, inputs)
-    records = [record for _, record in inputs] + recorder.records
+    records = [record for _, record in inputs] + recorder.leading_to(results)
     return Recording(records, recorder.classes, recorder.leaves, results, inputs), network, value
 
 
@@ -219,13 +229,9 @@ def _backward(results: list[torch.Tensor], network: nn.Module, inputs: list[tupl
         upstream = [
             ((torch.randint(0, 2, result.shape, generator=signs) * 2 - 1) / size).to(result) for result in results
         ]
-    gradients = torch.autograd.grad(results, [*leaves, *parameters], upstream, allow_unused=True)
-    for parameter, gradient in zip(parameters, gradients[len(leaves):]):
-        parameter.grad = gradient
-    arrived = dict(zip(map(id, leaves), gradients))
+    torch.autograd.backward(results, upstream)
     for leaf, record in inputs:
-        at_input = arrived.get(id(leaf))
-        record.gradient = None if at_input is None else statistics(at_input)
+        record.gradient = None if leaf.grad is None else statistics(leaf.grad)
 
 
 def _nodes(recording: Recording) -> list[TraceNode]:

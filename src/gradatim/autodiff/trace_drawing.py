@@ -64,7 +64,7 @@ def _sound(trace: "Trace") -> str:
 
 
 def trace_scene(trace: "Trace", depth: int | None, direction: str | None) -> Scene:
-    """The picture, modules opened `depth` names deep, or as deep as 60 cards allow."""
+    """The picture, with modules closed at `depth` calls, or as deep as 60 cards allow."""
     deepest = max((len(node.path) for node in trace.nodes), default=0)
     groups = _grouped(trace, deepest if depth is None else depth)
     while depth is None and len(groups) > LEGIBLE and deepest > 1:
@@ -98,7 +98,7 @@ def trace_scene(trace: "Trace", depth: int | None, direction: str | None) -> Sce
 
 
 def _grouped(trace: "Trace", depth: int) -> list[_Group]:
-    """What lies within a module call `depth` names deep is drawn as that call."""
+    """What lies within a module call `depth` calls deep is drawn as that call."""
     groups: dict[object, list[TraceNode]] = {}
     for node in trace.nodes:
         closed = len(node.path) >= depth > 0 and node.kind != "input"

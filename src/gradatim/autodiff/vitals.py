@@ -146,13 +146,13 @@ def _units(nodes: Sequence["TraceNode"]) -> list[Finding]:
     for node in judged:
         assert node.units is not None
         if node.units.dead is not None and node.units.dead > LARGEST_SHARE:
-            found.append(Finding("dead", (node.name,), f"{node.units.dead:.0%} of the units of {called(node)} are "
-                                 "silent on the whole batch: lower the learning rate, use He initialisation, leaky ReLU or "
-                                 "normalisation before it"))
+            text = (f"{node.units.dead:.0%} of the units of {called(node)} are silent on the whole batch: lower the "
+                    "learning rate, use He initialisation, leaky ReLU or normalisation before it")
+            found.append(Finding("dead", (node.name,), text))
         if node.units.saturated is not None and node.units.saturated > LARGEST_SHARE:
-            found.append(Finding("saturated", (node.name,), f"{node.units.saturated:.0%} of the values of "
-                                 f"{called(node)} are where its slope has gone: standardise the inputs, use Xavier initialisation or "
-                                 "normalisation before it, or ReLU"))
+            text = (f"{node.units.saturated:.0%} of the values of {called(node)} are where its slope has gone: "
+                    "standardise the inputs, use Xavier initialisation or normalisation before it, or ReLU")
+            found.append(Finding("saturated", (node.name,), text))
     return found
 
 
