@@ -25,6 +25,8 @@ def joined(operation: str, parts: Sequence[Term], exponent: float | None = None)
 
     >>> joined("*", [Term("3"), joined("+", [Term("a"), Term("b")])]).text
     '3·(a + b)'
+    >>> joined("-", [Term("a"), Term("−2", NEGATE)]).text
+    'a − (−2)'
     """
     if operation == "**" and len(parts) == 1:
         if exponent is None:
@@ -39,7 +41,8 @@ def joined(operation: str, parts: Sequence[Term], exponent: float | None = None)
         left, right = parts
         left_text = f"({left.text})" if left.binds < binds or (operation == "**" and left.binds < ATOM) else left.text
         strict = operation in ("-", "/", "@")
-        right_text = f"({right.text})" if right.binds < binds or (strict and right.binds == binds) else right.text
+        inside = right.binds < binds or (strict and right.binds == binds) or right.text.startswith("−")
+        right_text = f"({right.text})" if inside else right.text
         return Term(f"{left_text}{sign}{right_text}", binds)
     if operation == "negate":
         return Term(f"−({parts[0].text})" if parts[0].binds <= 2 else f"−{parts[0].text}", NEGATE)
@@ -53,7 +56,8 @@ def formula_of(operation: str, parents: Sequence[tuple[Term, int]], exponent: fl
     for place in sorted(range(len(parts)), key=lambda place: -len(parts[place].text)):
         if len(whole.text) <= LONGEST:
             break
-        parts[place] = Term(f"#{parents[place][1]}")
+        parts = [Term(f"#{number}") if number == parents[place][1] else part
+                 for part, (_, number) in zip(parts, parents)]
         whole = joined(operation, parts, exponent)
     return whole if len(whole.text) <= LONGEST else Term(f"{operation}(…)")
 
