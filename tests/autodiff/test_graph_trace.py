@@ -299,6 +299,21 @@ def test_frozen_and_unused_weights():
     assert {w.name: w.gradient is None for w in seen.weights}["parts.frozen.weight"]
 
 
+def test_a_weight_used_twice_is_shown_at_both_places():
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table, self.head = nn.Embedding(9, 4), nn.Linear(4, 9, bias=False)
+            self.head.weight = self.table.weight
+
+        def forward(self, tokens):
+            return self.head(self.table(tokens))
+
+    seen = trace(Tied(), torch.tensor([[1, 2, 3]]))
+    assert node(seen, "table").weights == ("table.weight",) == node(seen, "head").weights
+    assert [weight.name for weight in seen.weights] == ["table.weight"] and seen.findings == ()
+
+
 def test_infinite_values_are_traced_to_where_they_begin():
     class Log(nn.Module):
         def __init__(self) -> None:

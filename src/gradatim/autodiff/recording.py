@@ -98,7 +98,7 @@ class Recorder(TorchFunctionMode):
         self.inputs: list[Record] = []
         self.classes: dict[Path, str] = {}
         self.leaves: set[Path] = set()
-        self.names = {id(parameter): name for name, parameter in network.named_parameters(remove_duplicate=False)}
+        self.names = {id(parameter): name for name, parameter in network.named_parameters()}
         self._stack: list[tuple[str, int]] = []
         self._calls: dict[str, int] = {}
         self._quiet = False
