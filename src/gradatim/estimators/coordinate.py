@@ -14,11 +14,11 @@ import numpy as np
 import scipy.linalg
 
 # Sweeps between two tries to jump.
-SWEEPS = 6
+SWEEPS = 30
 # A jump costs a cubed and a sweep d·a for a coordinates that are not zero: above this many, sweeps go on alone.
 LARGEST_JUMP = 6000
 # Changes of sign met in one jump.
-CROSSINGS = 50
+CROSSINGS = 8
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
@@ -105,9 +105,7 @@ def minimise_quadratic(
     return values, made, False
 
 
-def _jump(
-    matrix: np.ndarray, pull: np.ndarray, penalties: np.ndarray, values: np.ndarray, image: np.ndarray
-) -> bool:
+def _jump(matrix: np.ndarray, pull: np.ndarray, penalties: np.ndarray, values: np.ndarray, image: np.ndarray) -> bool:
     """Go, in place, to the optimum for the present signs, or as far on the way as the objective falls; whether it did.
 
     Coordinates whose sign would change are set to zero if that is no worse, else the way ends at the first change, and

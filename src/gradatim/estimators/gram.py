@@ -5,6 +5,7 @@ Everything works on the centred, square-root-weighted matrix A with rows sqrt(w�
 building it: dense input is visited in blocks of rows, sparse input is centred by a rank-one correction.
 """
 
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -89,38 +90,60 @@ def centred_transpose_product(X: Matrix, means: np.ndarray, values: np.ndarray) 
     return out
 
 
-def fast_gram(X: np.ndarray, means: np.ndarray, weights: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """AᵀA with the columns of A multiplied by `scales`, float64 (d, d), from float32 products: about six digits.
+def sampled_gram(
+    X: np.ndarray, means: np.ndarray, weights: np.ndarray, lengths: np.ndarray, rows: np.ndarray | None
+) -> np.ndarray:
+    """An estimate of AᵀA, float64 (d, d), from float32 products of some rows (None: of all), with the true diagonal.
 
-    For those who correct what it leaves over: it costs half of the float64 product. Scales near one over the length of
-    the columns keep it in range.
+    lengths (d,): the roots of the true diagonal. For those who correct what it leaves over: six digits from all rows at
+    half the price of float64 products; from a sample, what the sample knows of the correlations.
     """
-    out = np.zeros((X.shape[1], X.shape[1]))
-    roots = np.sqrt(weights).astype(np.float32)
+    scales = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0).astype(X.dtype)
+    roots, centre = np.sqrt(weights * (len(weights) / weights.sum())).astype(np.float32), means.astype(X.dtype)
     unweighted = bool(np.all(weights == weights[0]))
-    centre, factors = means.astype(X.dtype), scales.astype(X.dtype)
-    for start in range(0, X.shape[0], BLOCK):
-        block = X[start : start + BLOCK] - centre
-        block *= factors
+    out = np.zeros((X.shape[1], X.shape[1]))
+    count = X.shape[0] if rows is None else len(rows)
+    for start in range(0, count, BLOCK):
+        part = slice(start, start + BLOCK) if rows is None else rows[start : start + BLOCK]
+        block = X[part] - centre
+        block *= scales
         narrow = block.astype(np.float32, copy=False)
         if not unweighted:
-            narrow *= roots[start : start + BLOCK, None]
+            narrow *= roots[part, None]
         out += narrow.T @ narrow
-    return out * weights[0] if unweighted else out
-
-
-def column_squares(X: Matrix, means: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The diagonal of AᵀA, float64 (d,)."""
-    if scipy.sparse.issparse(X):
-        squares = np.asarray(X.multiply(X).T @ weights).ravel() - weights.sum() * means**2
-        return np.maximum(squares, 0.0)
-    out = np.zeros(X.shape[1])
-    centre = means.astype(X.dtype)
-    for start in range(0, X.shape[0], BLOCK):
-        block = X[start : start + BLOCK] - centre
-        block *= block
-        out += weights[start : start + BLOCK].astype(X.dtype) @ block
+    spread = np.sqrt(out.diagonal())
+    ratio = np.divide(lengths, spread, out=np.zeros_like(lengths), where=spread > 0)
+    out *= ratio
+    out *= ratio[:, None]
+    out.flat[:: len(out) + 1] = lengths**2
     return out
+
+
+def moments(X: Matrix, weights: np.ndarray, centre: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Column means (d,), zeros unless `centre`, and the diagonal of AᵀA (d,), float64, in one walk over the rows."""
+    total, columns = weights.sum(), X.shape[1]
+    if scipy.sparse.issparse(X):
+        means = column_means(X, weights) if centre else np.zeros(columns)
+        squares = np.asarray(X.multiply(X).T @ weights).ravel() - total * means**2
+        return means, np.maximum(squares, 0.0)
+    # Sums about a point near the mean: those about zero would lose the digits of columns far from it.
+    shift = X[:256].mean(0) if centre else np.zeros(columns, X.dtype)
+    sums, squares = np.zeros(columns), np.zeros(columns)
+    for part in _cached_parts(X):
+        block, share = X[part] - shift, weights[part].astype(X.dtype)
+        sums += share @ block
+        np.multiply(block, block, out=block)
+        squares += share @ block
+    if not centre:
+        return np.zeros(columns), squares
+    return shift + sums / total, np.maximum(squares - sums**2 / total, 0.0)
+
+
+def _cached_parts(X: np.ndarray) -> Iterator[slice]:
+    """Blocks of rows that stay in the second-level cache between two products."""
+    size = max(16, (1 << 19) // max(X.shape[1] * X.itemsize, 1))
+    for start in range(0, X.shape[0], size):
+        yield slice(start, start + size)
 
 
 def residual_and_pull(
@@ -132,13 +155,12 @@ def residual_and_pull(
         residual = target - np.asarray(X @ coefficients).ravel() + shift
         weighted = weights * residual
         return residual, np.asarray(X.T @ weighted).ravel() - means * weighted.sum()
-    residual, pull = np.empty(len(target)), np.zeros(X.shape[1])
+    residual, pull = target.copy(), np.zeros(X.shape[1])
     cast = coefficients.astype(X.dtype)
-    # A block is read for both products while it is still in the second-level cache.
-    size = max(16, (1 << 19) // max(X.shape[1] * X.itemsize, 1))
-    for start in range(0, len(target), size):
-        part = slice(start, start + size)
+    anywhere = bool(cast.any())
+    for part in _cached_parts(X):
         block = X[part]
-        residual[part] = target[part] - block @ cast + shift
+        if anywhere:
+            residual[part] += shift - block @ cast
         pull += (weights[part] * residual[part]).astype(X.dtype) @ block
     return residual, pull - means * float(weights @ residual)

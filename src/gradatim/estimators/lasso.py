@@ -16,7 +16,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _check_sample_weight, check_X_y
 
-from gradatim.estimators.linear import _LinearPredictor, centre, read_rows, shaped
+from gradatim.estimators.linear import _LinearPredictor, centre_targets, read_rows, shaped
 from gradatim.estimators.shrinkage import (
     Optimum,
     Penalty,
@@ -83,10 +83,10 @@ class ElasticNet(CallbackSupportMixin, _LinearPredictor, BaseEstimator):
             raise ValueError(f"alpha: expected a number ≥ 0, received {self.alpha!r}")
         penalty = Penalty(self.alpha * self._ratio(), self.alpha * (1 - self._ratio()), bool(self.positive))
         X, y, weights = read_rows(self, X, y, sample_weight)
-        means, targets, target_means = centre(X, y, weights, bool(self.fit_intercept))
+        problem = Problem(X, weights, bool(self.fit_intercept))
+        targets, target_means = centre_targets(y, weights, bool(self.fit_intercept))
         several = targets.shape[1] > 1
         watch = Watch(self, X, y, sample_weight=sample_weight, most=None)
-        problem = Problem(X, means, weights / weights.sum())
         starts = np.zeros((X.shape[1], targets.shape[1]))
         if self.warm_start and getattr(self, "coef_", np.empty(0)).size == starts.size:
             starts = self.coef_.reshape(targets.shape[1], -1).T.astype(np.float64)
@@ -98,7 +98,7 @@ class ElasticNet(CallbackSupportMixin, _LinearPredictor, BaseEstimator):
             if task is not watch:
                 task.end()
         coefficients = np.stack([one.coefficients for one in found], axis=1)
-        self._keep(coefficients, target_means - means @ coefficients, y.ndim == 1, X.dtype)
+        self._keep(coefficients, target_means - problem.means @ coefficients, y.ndim == 1, X.dtype)
         self.n_iter_: Any = [one.iterations for one in found] if several else found[0].iterations
         self.dual_gap_: Any = np.array([one.gap for one in found]) if several else found[0].gap
         self.objective_: Any = np.array([one.objective for one in found]) if several else found[0].objective
@@ -215,9 +215,8 @@ def elastic_net_path(
     if not 0 < l1_ratio <= 1:
         raise ValueError(f"l1_ratio: expected a number in (0, 1], received {l1_ratio!r}")
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    means, targets, _ = centre(X, y, weights, fit_intercept)
-    target = targets[:, 0]
-    problem = Problem(X, means, weights / weights.sum())
+    target = centre_targets(y, weights, fit_intercept)[0][:, 0]
+    problem = Problem(X, weights, fit_intercept)
     if alphas is None:
         pull = problem.residual_and_pull(target, np.zeros(X.shape[1]))[1]
         largest = max(float(np.max(pull if positive else np.abs(pull))) / l1_ratio, np.finfo(float).tiny)

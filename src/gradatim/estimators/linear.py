@@ -86,15 +86,19 @@ def read_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Matri
     return X, y, weights
 
 
+def centre_targets(y: np.ndarray, weights: np.ndarray, fit_intercept: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Centred float64 targets (n, targets) and their means; means of zero where there is no intercept."""
+    targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+    means = weights @ targets / weights.sum() if fit_intercept else np.zeros(targets.shape[1])
+    return targets - means, means
+
+
 def centre(
     X: Matrix, y: np.ndarray, weights: np.ndarray, fit_intercept: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Column means (d,), centred float64 targets (n, targets) and their means: zeros where there is no intercept."""
-    targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-    if not fit_intercept:
-        return np.zeros(X.shape[1]), targets, np.zeros(targets.shape[1])
-    target_means = weights @ targets / weights.sum()
-    return gram.column_means(X, weights), targets - target_means, target_means
+    means = gram.column_means(X, weights) if fit_intercept else np.zeros(X.shape[1])
+    return means, *centre_targets(y, weights, fit_intercept)
 
 
 class LinearRegression(CallbackSupportMixin, _LinearPredictor, BaseEstimator):

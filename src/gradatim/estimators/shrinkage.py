@@ -4,9 +4,9 @@ Minimise  P(w) = ½ Σ sᵢ (tᵢ − aᵢᵀw)² + λ₁‖w‖₁ + ½ λ₂�
 intercept. Any residual r scaled until every column pulls by at most λ₁ is a point of the dual, so the gap between P and
 the dual objective there bounds how far P is above its optimum (Osborne, Presnell and Turlach, 2000).
 
-What to notice: coordinate descent needs only G = AᵀSA, and G may be rough. Each round minimises with a G from float32
-products, then takes the true gradient in one walk over the rows and corrects; the answer is as exact as the walk, for
-half the price of an exact G. Where there are many columns, G is built only for those that may matter (a working set:
+What to notice: coordinate descent needs only G = AᵀSA, and G may be rough. Each round minimises with a G from a sample
+of the rows, takes the true gradient in one walk over all rows, and corrects G by what the walk showed (as BFGS does);
+the answer is as exact as the walk, for a fraction of the price of G. Where there are many columns, G is built only for those that may matter (a working set:
 those not zero, then those that pull most; Massias, Gramfort and Salmon, Celer, 2018).
 """
 
@@ -29,29 +29,41 @@ LARGEST_GRAM = 8192
 # Multiplications above which the Gram matrix is made of float32 products.
 WORTH_ROUGH = 2e9
 ROUNDS = 100
+# Rows of a sample for each column, so that the sample's correlations are those of all rows to about a quarter.
+SAMPLE_PER_COLUMN = 16
 # observe(coefficients) → whether to stop.
 Observe = Callable[[np.ndarray], bool]
 
 
 @dataclass(slots=True)
 class Problem:
-    """Centred inputs with what all targets and penalties share: `shares` sum to one, `squares` is the diagonal of G."""
+    """Inputs, weights and whether to centre; with what all targets and penalties share: `shares` sum to one, `means` of
+    the columns, `squares`, the diagonal of G. precision: whether G is made from a sample of the rows ("sample"), from
+    float32 products of all ("float32"), or exactly ("exact").
+    """
 
     X: Matrix
-    means: np.ndarray
-    shares: np.ndarray
+    weights: np.ndarray
+    centred: bool
+    shares: np.ndarray = field(init=False)
+    means: np.ndarray = field(init=False)
     squares: np.ndarray = field(init=False)
     columns: Matrix = field(init=False)
     whole: np.ndarray | None = field(init=False, default=None)
-    rough: bool = field(init=False, default=False)
+    precision: str = field(init=False, default="exact")
 
     def __post_init__(self) -> None:
-        squares = gram.column_squares(self.X, self.means, self.shares)
+        self.shares = self.weights / self.weights.sum()
+        self.means, squares = gram.moments(self.X, self.shares, self.centred)
         # What centring leaves of a constant column is rounding.
         noise = 10 * np.finfo(self.X.dtype).eps * np.abs(self.means)
         self.squares = np.where(squares > noise**2, squares, 0.0)
         self.columns = self.X.tocsc() if scipy.sparse.issparse(self.X) else self.X
-        self.rough = not scipy.sparse.issparse(self.X) and self.X.size * float(self.X.shape[1]) > WORTH_ROUGH
+        if not scipy.sparse.issparse(self.X) and self.X.size * float(self.X.shape[1]) > WORTH_ROUGH:
+            self.precision = "sample" if self._sample_size() < 0.6 * self.X.shape[0] else "float32"
+
+    def _sample_size(self) -> int:
+        return max(SAMPLE_PER_COLUMN * min(self.X.shape[1], WHOLE), self.X.shape[0] // 8)
 
     def gram(self, chosen: np.ndarray | None) -> np.ndarray:
         """G, or its rows and columns of the chosen columns; float64, kept where it is whole."""
@@ -66,24 +78,25 @@ class Problem:
 
     def _product(self, X: Matrix, chosen: np.ndarray) -> np.ndarray:
         means, squares = self.means[chosen], self.squares[chosen]
-        if self.rough:
-            lengths = np.sqrt(squares)
-            scales = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-            matrix = gram.fast_gram(X, means, self.shares, scales) * lengths * lengths[:, None]
-        else:
+        if self.precision == "exact":
             matrix = gram.gram(X, means, self.shares)
+        else:
+            rows = None
+            if self.precision == "sample":
+                rows = np.sort(np.random.default_rng(0).permutation(X.shape[0])[: self._sample_size()])
+            matrix = gram.sampled_gram(X, means, self.shares, np.sqrt(squares), rows)
         matrix[squares == 0] = 0.0
         matrix[:, squares == 0] = 0.0
-        matrix.flat[:: len(matrix) + 1] = squares
         return matrix
 
-    def sharpen(self) -> None:
-        """Give up the rough Gram matrix for an exact one."""
-        self.rough, self.whole = False, None
+    def sharpen(self, *, entirely: bool = False) -> None:
+        """Give up a rough Gram matrix for the next better one, or for an exact one."""
+        self.precision = "float32" if self.precision == "sample" and not entirely else "exact"
+        self.whole = None
 
     def goal(self, target: np.ndarray, tol: float) -> float:
         """The duality gap to reach: tol times the mean square of the target, but nothing that rounding hides."""
-        return max(tol, 4 * float(np.finfo(self.X.dtype).eps)) * float(self.shares @ target**2)
+        return max(tol, 64 * float(np.finfo(self.X.dtype).eps)) * float(self.shares @ target**2)
 
     def residual_and_pull(self, target: np.ndarray, coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The residual (n,) and AᵀS times it (d,)."""
@@ -148,63 +161,103 @@ def coordinate_descent(
     observe: Observe | None = None,
 ) -> Optimum:
     """Rounds of coordinate descent on G, each followed by the true residual; ends at gap ≤ tol · Σ sᵢtᵢ²."""
-    coefficients, columns = start.copy(), problem.X.shape[1]
     goal = problem.goal(target, tol)
-    sweeps, before, chosen, matrix = 0, np.inf, None, None
-    size = 64
+    here = _Point.at(problem, target, penalty, start)
+    sweeps, size, slow, stopped = 0, 64, 0, False
+    chosen: np.ndarray | None = None
+    matrix: np.ndarray | None = None
     for _ in range(ROUNDS):
-        residual, pull = problem.residual_and_pull(target, coefficients)
-        objective, gap = objective_and_gap(target, problem.shares, residual, pull, coefficients, penalty)
-        if gap <= goal or sweeps >= max_iter:
-            return Optimum(coefficients, objective, gap, max(sweeps, 1), gap <= goal)
-        if columns > WHOLE and problem.whole is None:
-            support = int(np.count_nonzero(coefficients))
-            size = min(max(2 * support, size), columns)
+        if here.gap <= goal or sweeps >= max_iter or stopped:
+            break
+        if problem.X.shape[1] > WHOLE and problem.whole is None:
+            size = min(max(2 * int(np.count_nonzero(here.coefficients)), size), problem.X.shape[1])
             if size > LARGEST_GRAM:
                 return proximal(
-                    problem, target, penalty, coefficients, tol=tol, max_iter=max_iter, accelerated=True,
+                    problem, target, penalty, here.coefficients, tol=tol, max_iter=max_iter, accelerated=True,
                     observe=observe,
                 )  # fmt: skip
-            wanted = _working_set(problem, pull, coefficients, penalty, size)
+            wanted = _working_set(problem, here, penalty, size)
             if chosen is None or not np.array_equal(wanted, chosen):
                 chosen, matrix = wanted, None
-            elif gap > before / 2:
-                size = 2 * size
-        if gap > before / 2 and problem.rough:
-            problem.sharpen()
-            matrix = None
-        before = gap
         if matrix is None:
             matrix = problem.gram(chosen).copy()
             matrix.flat[:: len(matrix) + 1] += np.where(matrix.diagonal() > 0, penalty.squared, 0.0)
-        coefficients, done, stopped = _round(
-            problem, matrix, chosen, pull, coefficients, penalty, goal, max_iter - sweeps, observe
-        )
+        after, done, stopped = _round(matrix, chosen, here, penalty, goal, max_iter - sweeps, observe)
         sweeps += done
-        if stopped:
-            break
-    residual, pull = problem.residual_and_pull(target, coefficients)
-    objective, gap = objective_and_gap(target, problem.shares, residual, pull, coefficients, penalty)
-    return Optimum(coefficients, objective, gap, max(sweeps, 1), True)
+        there = _Point.at(problem, target, penalty, after).on_the_way_from(here, problem, target, penalty)
+        if problem.precision != "exact":
+            _learn(matrix, chosen, here, there, penalty)
+        slow = slow + 1 if there.gap > here.gap / 2 else 0
+        if slow >= 3:
+            size, slow = 2 * size, 0
+            if problem.precision != "exact":
+                problem.sharpen()
+                matrix = None
+        here = there
+    return Optimum(here.coefficients, here.objective, here.gap, max(sweeps, 1), here.gap <= goal or stopped)
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """Coefficients, with the residual, what the columns pull there, P and the gap."""
+
+    coefficients: np.ndarray
+    residual: np.ndarray
+    pull: np.ndarray
+    objective: float
+    gap: float
+
+    @classmethod
+    def at(cls, problem: Problem, target: np.ndarray, penalty: Penalty, coefficients: np.ndarray) -> "_Point":
+        residual, pull = problem.residual_and_pull(target, coefficients)
+        return cls(
+            coefficients,
+            residual,
+            pull,
+            *objective_and_gap(target, problem.shares, residual, pull, coefficients, penalty),
+        )
+
+    def on_the_way_from(self, before: "_Point", problem: Problem, target: np.ndarray, penalty: Penalty) -> "_Point":
+        """This point, or where a rough G led uphill one nearer to `before`: residual and pull are linear on the way."""
+        point, share = self, 1.0
+        while not point.objective <= before.objective * (1 + 1e-12) and share > 1e-4:
+            share /= 2
+            values = before.coefficients + share * (self.coefficients - before.coefficients)
+            residual = before.residual + share * (self.residual - before.residual)
+            pull = before.pull + share * (self.pull - before.pull)
+            point = _Point(
+                values, residual, pull, *objective_and_gap(target, problem.shares, residual, pull, values, penalty)
+            )
+        return point
+
+
+def _learn(matrix: np.ndarray, chosen: np.ndarray | None, here: _Point, there: _Point, penalty: Penalty) -> None:
+    """Correct G, in place, so that it maps the way just made to the change of gradient seen on it (BFGS)."""
+    places = slice(None) if chosen is None else chosen
+    way = (there.coefficients - here.coefficients)[places]
+    change = (here.pull - there.pull)[places] + penalty.squared * way
+    image = matrix @ way
+    bent, expected = float(way @ change), float(way @ image)
+    if bent > 1e-12 * float(np.linalg.norm(way) * np.linalg.norm(change)) and expected > 0:
+        matrix += np.outer(change, change / bent)
+        matrix -= np.outer(image, image / expected)
 
 
 def _round(
-    problem: Problem,
     matrix: np.ndarray,
     chosen: np.ndarray | None,
-    pull: np.ndarray,
-    coefficients: np.ndarray,
+    here: _Point,
     penalty: Penalty,
     goal: float,
     most: int,
     observe: Observe | None,
 ) -> tuple[np.ndarray, int, bool]:
-    """Minimise with G and the true gradient at `coefficients`; new coefficients, sweeps, whether told to stop."""
-    places = np.arange(len(coefficients)) if chosen is None else chosen
-    inner = coefficients[places]
+    """Minimise with G and the true gradient `here`; new coefficients, sweeps, whether told to stop."""
+    places = np.arange(len(here.coefficients)) if chosen is None else chosen
+    inner = here.coefficients[places]
     # c such that the gradient Gw − c at the present w is the true one.
-    tilted = pull[places] - penalty.squared * inner + matrix @ inner
-    after, stopped = coefficients.copy(), False
+    tilted = here.pull[places] - penalty.squared * inner + matrix @ inner
+    after, stopped = here.coefficients.copy(), False
 
     def watch(values: np.ndarray) -> bool:
         nonlocal stopped
@@ -222,16 +275,13 @@ def _round(
     return after, sweeps, stopped
 
 
-def _working_set(
-    problem: Problem, pull: np.ndarray, coefficients: np.ndarray, penalty: Penalty, size: int
-) -> np.ndarray:
+def _working_set(problem: Problem, here: _Point, penalty: Penalty, size: int) -> np.ndarray:
     """The columns that are not zero and then those that pull most against their penalty, `size` in all, in order."""
-    slope = pull - penalty.squared * coefficients
+    slope = here.pull - penalty.squared * here.coefficients
     lengths = np.sqrt(problem.squares)
-    strength = np.divide(
-        slope if penalty.positive else np.abs(slope), lengths, out=np.zeros(len(lengths)), where=lengths > 0
-    )
-    strength[coefficients != 0] = np.inf
+    strength = slope if penalty.positive else np.abs(slope)
+    strength = np.divide(strength, lengths, out=np.zeros(len(lengths)), where=lengths > 0)
+    strength[here.coefficients != 0] = np.inf
     return np.sort(np.argpartition(-strength, size - 1)[:size])
 
 
@@ -250,7 +300,8 @@ def proximal(
     goal = problem.goal(target, tol)
     small = problem.X.shape[1] <= min(WHOLE, 2 * problem.X.shape[0])
     if small:
-        problem.sharpen()
+        if problem.precision != "exact":
+            problem.sharpen(entirely=True)
         matrix = problem.gram(None)
         moment = problem.residual_and_pull(target, np.zeros(len(start)))[1]
 
