@@ -222,6 +222,12 @@ def frozen_features(line: Line) -> dict[str, FrozenFeatures]:
             found[column.name] = FrozenFeatures(column.kind, line.codecs[column.name].describe(), blueprint)
             for sentence in found[column.name].load(chosen["weights"]):
                 line.say(f"  {sentence}")
+            began = time.perf_counter()
+            codec = line.codecs[column.name]
+            features = line.source.raw_features(f"{column.name}\x00frozen", codec, found[column.name], column.name)
+            seconds = time.perf_counter() - began
+            line.clock.note("frozen features", seconds)
+            line.say(f"  {features.shape[1]} features of {len(features)} rows of {column.name} in {seconds:.1f} s")
     return found
 
 
