@@ -136,6 +136,29 @@ def emoji(data: Path, seeds: int, minutes: float) -> dict[str, list[float]]:
     return compare(data / "emoji" / "emoji.csv", "group", seeds, methods, group="family")
 
 
+def transfer(data: Path, seeds: int, minutes: float) -> dict[str, list[float]]:
+    """The emoji pictures alone, at an eighth to all of the labels: from scratch, from Lite0 frozen and fine-tuned."""
+    pretrained = {"image": "efficientnet_lite0:pretrained"}
+
+    def ours(share: int, **options: Any) -> Callable[..., np.ndarray]:
+        def method(table: Any, rows: Any, test: Any, seed: int) -> np.ndarray:
+            chosen = np.random.default_rng(seed).permutation(rows)[: len(rows) // share]
+            return fitted(
+                table, np.sort(chosen), test, "group", group="family", ignore=("code", "name", "tags"),
+                minutes=minutes, seed=seed, **options,
+            )  # fmt: skip
+
+        return method
+
+    methods = {}
+    for share in (8, 4, 2, 1):
+        part = "all labels" if share == 1 else f"1/{share} of the labels"
+        methods[f"from scratch, {part}"] = ours(share)
+        methods[f"frozen, {part}"] = ours(share, encoders=pretrained)
+        methods[f"fine-tuned, {part}"] = ours(share, encoders=pretrained, fine_tune=True)
+    return compare(data / "emoji" / "emoji.csv", "group", seeds, methods, group="family")
+
+
 def titanic(data: Path, seeds: int, minutes: float) -> dict[str, list[float]]:
     """Titanic against scikit-learn's gradient boosting on its numbers and categories."""
     from sklearn.compose import make_column_transformer
@@ -251,6 +274,7 @@ def fashion(data: Path, seeds: int, minutes: float) -> dict[str, list[float]]:
 # name → (function, seeds, minutes a fit)
 SETS: dict[str, tuple[Callable[[Path, int, float], dict[str, list[float]]], int, float]] = {
     "emoji": (emoji, 5, 1.0),
+    "transfer": (transfer, 3, 1.0),
     "titanic": (titanic, 10, 0.4),
     "text": (text, 10, 0.6),
     "digits": (digits, 3, 1.0),
