@@ -41,10 +41,7 @@ class CentresMixin(
         )  # fmt: skip
 
     def _read_weights(self, sample_weight: Any, X: Any) -> np.ndarray:
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not weights.sum() > 0:
-            raise ValueError("sample_weight: expected at least one positive weight, received zeros only")
-        return weights
+        return _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
 
     def _check(self, rows: int, columns: int) -> None:
         for name in ("n_clusters", "max_iter"):
