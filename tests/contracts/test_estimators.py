@@ -20,13 +20,18 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from gradatim.errors import ArtifactError
 from gradatim.estimators.address import PACKAGE, addresses, resolve
-from gradatim.estimators.displays.cost import COSTS
+from gradatim.estimators.displays.cost import CostDisplay
 from gradatim.estimators.recording import Recorder
 from gradatim.estimators.state import estimator_from_state, estimator_to_state
 
 ADDRESSES = [a.removeprefix(f"{PACKAGE}.") for a in addresses() if not a.startswith(f"{PACKAGE}.features.")]
 # Arguments under which the checks hold to all their digits, where the defaults stop earlier.
-STRICT = {"logistic.LogisticRegression": {"tol": 1e-20}}
+STRICT = {
+    "logistic.LogisticRegression": {"tol": 1e-20},
+    "svm.LinearSVC": {"tol": 1e-10},
+    "svm.SVC": {"tol": 1e-12},
+    "svm.SVR": {"tol": 1e-12},
+}
 WEIGHTS = tuple(f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse"))
 # Checks that cannot hold, and why; scikit-learn excuses its own KMeans and boosted trees for the same reasons.
 EXCUSED = {
@@ -41,6 +46,8 @@ WITHOUT_STEPS = {
     "decomposition.Whitening": "an eigendecomposition",
     "discriminant.LinearDiscriminantAnalysis": "an eigendecomposition",
     "linear.Ridge": "one system of equations",
+    "neighbors.KNeighborsClassifier": "the rows are kept, nothing is sought",
+    "neighbors.KNeighborsRegressor": "the rows are kept, nothing is sought",
     "trees.BoostedTreesClassifier": "grown by another library",
     "trees.BoostedTreesRegressor": "grown by another library",
 }
@@ -49,8 +56,25 @@ STEPPING = {
     "linear.LinearRegression": {"solver": "gradient_descent"},
     "cluster.MiniBatchKMeans": {"batch_size": 10},
 }
+# Those whose steps have no cost, and why.
+WITHOUT_COST = {
+    "cluster.MiniBatchKMeans": "a batch does not know the inertia of all rows",
+    "perceptron.Perceptron": "it counts mistakes, and on rows that cannot be separated without end",
+}
+# Those whose watched fit takes other steps to the same optimum, and how near both come to it.
+OTHER_STEPS = {
+    "lasso.ElasticNet": {"tol": 1e-10},
+    "lasso.Lasso": {"tol": 1e-10},
+    "svm.SVC": {"tol": 1e-8},
+    "svm.SVR": {"tol": 1e-8},
+}
 # Those that answer in float64 whatever comes in, and why.
 DOUBLE = {
+    "mixture.GaussianMixture": "logarithms of densities need the digits",
+    "neighbors.KNeighborsClassifier": "votes are counted in float64",
+    "neighbors.KNeighborsRegressor": "means are taken in float64",
+    "svm.SVC": "the dual is solved and summed in float64",
+    "svm.SVR": "the dual is solved and summed in float64",
     "trees.BoostedTreesClassifier": "the library's own precision",
     "trees.BoostedTreesRegressor": "the library's own precision",
 }
@@ -131,7 +155,7 @@ def test_the_docstring_names_objective_and_source(address):
     own, module = inspect.getdoc(kind), sys.modules[kind.__module__].__doc__
     text = f"{own}\n{module}"
     assert own.partition("\n")[0].rstrip().endswith((".", ",")) or "\n\n" in own
-    assert re.search(r"(?i)objective|minimi[sz]|maximi[sz]|likelihood|loss|squared error|vote|nearest", text), "what"
+    assert re.search(r"(?i)objective|minimi[sz]|maximi[sz]|likelihood|loss|squared error|vote|nearest|mistake", text), "what"
     assert re.search(r"\b(19|20)\d\d\b", text), "the year of a source"
     assert kind.fit.__doc__ or kind.__mro__[1].fit.__doc__
 
@@ -206,19 +230,21 @@ class Predicting(Recorder):
 
 @pytest.mark.parametrize("address", [address for address in ADDRESSES if address not in WITHOUT_STEPS])
 def test_each_step_can_be_watched_and_watching_changes_nothing(address):
-    settings = STEPPING.get(address, {})
+    settings = STEPPING.get(address, {}) | OTHER_STEPS.get(address, {})
     alone = fitted(made(address, **settings))
     recorder = Predicting(most_steps=10_000)
     recorder.rows = data(alone)[0]
     watched = made(address, **settings).set_callbacks(recorder)
     fitted(watched)
-    assert_same(attributes(alone), attributes(watched), 1e-6)
+    rows = recorder.rows
+    if address not in OTHER_STEPS:
+        assert_same(attributes(alone), attributes(watched), 1e-6)
+    assert_same(answers(alone, rows), answers(watched, rows), 1e-6)
     steps = [step for step in recorder.steps if len(step.path) > 1]
     assert len(steps) > 1, "no steps"
-    published = ([sign * cost for _, cost in recorder.values(name)] for name, sign in COSTS)
-    costs = next((values for values in published if values), [])
-    assert len(costs) > 1, "no cost"
-    assert np.isfinite(costs).all() and costs[-1] <= costs[0] + 1e-9 * abs(costs[0]) + 1e-12
+    if address not in WITHOUT_COST:
+        for _, costs in CostDisplay.from_recorder(recorder).curves.values():
+            assert np.isfinite(costs).all() and costs[-1] <= costs[0] + 1e-9 * abs(costs[0]) + 1e-12
     again = Recorder.from_json(json.loads(json.dumps(recorder.to_json(), allow_nan=False)))
     assert len(again.steps) == len(recorder.steps)
 
@@ -253,5 +279,5 @@ def test_callbacks_of_scikit_learn(address, capsys):
 
 
 def test_exceptions_name_estimators_that_there_are():
-    for table in (STRICT, EXCUSED, WITHOUT_STEPS, STEPPING, DOUBLE):
+    for table in (STRICT, EXCUSED, WITHOUT_STEPS, STEPPING, WITHOUT_COST, OTHER_STEPS, DOUBLE):
         assert set(table) <= set(ADDRESSES)

@@ -39,13 +39,14 @@ class Watch:
     7.0
     """
 
-    __slots__ = ("_context", "_data", "_estimator", "active")
+    __slots__ = ("_context", "_data", "_estimator", "_whole", "active")
 
     def __init__(
         self, estimator: Any, X: Any, y: Any = None, *, sample_weight: Any = None, most: int | None = None
     ) -> None:
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         context = estimator._init_callback_context(max_subtasks=most)
+        self._whole = True
         self._open(estimator, {"X": X, "y": y, "metadata": metadata}, context)
 
     def _open(self, estimator: Any, data: dict[str, Any], context: Any) -> None:
@@ -58,6 +59,7 @@ class Watch:
     def part(self, name: str, *, most: int | None = None) -> Self:
         """A part of the fit that has steps of its own: "start", "class", "penalty"; close it with `end`."""
         part = type(self).__new__(type(self))
+        part._whole = False
         part._open(self._estimator, self._data, self._context.subcontext(task_name=name, max_subtasks=most))
         return part
 
@@ -73,11 +75,13 @@ class Watch:
         context.call_on_fit_task_begin(estimator=self._estimator, **self._data)
         return self._close(context, attributes)
 
-    def end(self, attributes: Attributes = dict) -> bool:
-        """Publish the end of this task: of a part with its attributes, of the whole fit after they are set."""
-        return self._close(self._context, attributes) if self.active else False
+    def end(self, attributes: Attributes | None = None) -> bool:
+        """Publish the end of this task: of a part with its attributes if given, of the whole fit after they are set."""
+        if not self.active:
+            return False
+        return self._close(self._context, dict if attributes is None and self._whole else attributes)
 
-    def _close(self, context: Any, attributes: Attributes) -> bool:
+    def _close(self, context: Any, attributes: Attributes | None) -> bool:
         return bool(
             context.call_on_fit_task_end(estimator=self._estimator, reconstruction_attributes=attributes, **self._data)
         )

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # The published attributes that can be drawn, the first that is there; with the sign that makes it fall.
-COSTS = (("objective_", 1.0), ("inertia_", 1.0), ("loss_", 1.0), ("lower_bound_", -1.0))
+COSTS = (("objective_", 1.0), ("dual_objective_", -1.0), ("inertia_", 1.0), ("loss_", 1.0), ("lower_bound_", -1.0))
+NAMES = {"dual_objective_": "− dual objective", "lower_bound_": "− log-likelihood of a row", "inertia_": "inertia"}
 
 
 class CostDisplay:
@@ -54,8 +55,9 @@ class CostDisplay:
                 continue  # the end of a part whose steps are there already
             numbers, costs = curves.setdefault(name, ([], []))
             numbers.append(last[1] + 1)
-            costs.append(sign * float(step.attributes[attribute]))  # type: ignore[arg-type]
-        label = "cost" if sign > 0 else "− log-likelihood bound"
+            # One number a machine: the last is of the one that this step moved.
+            costs.append(sign * float(np.ravel(np.asarray(step.attributes[attribute]))[-1]))
+        label = NAMES.get(attribute, "cost")
         return cls({name: (np.array(n), np.array(c)) for name, (n, c) in curves.items()}, name=label)
 
     def plot(self, ax: "Axes | None" = None, *, log: bool = False, **line: Any) -> Self:

@@ -88,8 +88,9 @@ class DescentDisplay:
         along = np.asarray(self.cost(self.points @ self.directions + self.origin))
         lowest = min(float(np.nanmin(costs)), float(along.min()))
         reach = float(np.nanmax(costs)) - lowest
-        steps = lowest + np.geomspace(max(reach * 1e-4, 1e-300), reach, levels) if reach > 0 else [lowest]
-        self.ax_.contour(xs, ys, costs, levels=steps, cmap="Blues_r", linewidths=1.0, alpha=0.9, zorder=1)
+        if reach > 1e-12 * abs(lowest):
+            heights = np.unique(lowest + np.geomspace(reach * 1e-4, reach, levels))
+            self.ax_.contour(xs, ys, costs, levels=heights, cmap="Blues_r", linewidths=1.0, alpha=0.9, zorder=1)
         across, up = self.points.T
         dots = "o" if len(across) <= 80 else ""
         self.ax_.plot(across, up, color=COLOURS[1], linewidth=1.4, zorder=3, marker=dots, markersize=3.0)
