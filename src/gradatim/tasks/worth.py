@@ -103,15 +103,17 @@ def _hidden_sets(columns: Sequence[str]) -> list[frozenset[str]]:
 def _member_without(
     member: Member, hidden: frozenset[str], outcome: Outcome, source: Source, schema: Schema, choices: Choices
 ) -> Member:
-    """A linear head is fitted again on the columns that are left; the others know absent cells."""
-    if not isinstance(member, Head) or not hidden & set(member.columns):
+    """A linear head is fitted again on the columns that are left; the others know absent cells.
+
+    A chosen estimator is not fitted again: it may take minutes, and its features know absent cells.
+    """
+    if choices.estimator or not isinstance(member, Head) or not hidden & set(member.columns):
         return member
     left = [column for column in schema.inputs if column.name in member.columns and column.name not in hidden]
     if not left:
         return Constant(outcome.task.constant(outcome.labels[outcome.fitted_rows]))
     read_by = {block.columns[0]: block.extractor for block in member.blocks if block.kind == "frozen"}
-    return Head.fit(source, left, outcome.choice_codecs, outcome.fitted_rows, outcome.labels, outcome.task, read_by,
-                    choices.estimator)
+    return Head.fit(source, left, outcome.choice_codecs, outcome.fitted_rows, outcome.labels, outcome.task, read_by)
 
 
 def _refitting(
