@@ -78,8 +78,7 @@ class LinearDiscriminantAnalysis(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         priors = self._class_priors(codes)
         means = _class_means(X, codes, count)
         if self.solver == "svd":
-            within = _within(X, codes, means, np.full(count, 1 / rows))
-            self._from_span(within, means, priors, rows)
+            self._from_span(*_spread_axes(X, codes, means), means, priors, rows)
             keep = self.store_covariance
         else:
             within, keep = self._from_covariance(X, codes, means, priors, shrinkage), True
@@ -127,14 +126,14 @@ class LinearDiscriminantAnalysis(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
             raise ValueError(f"priors: expected {len(self.classes_)} numbers ≥ 0, received {self.priors!r}")
         return priors / priors.sum()
 
-    def _from_span(self, within: np.ndarray, means: np.ndarray, priors: np.ndarray, rows: int) -> None:
+    def _from_span(
+        self, spread: np.ndarray, values: np.ndarray, vectors: np.ndarray, means: np.ndarray, priors: np.ndarray,
+        rows: int,
+    ) -> None:
         """Sphere the classes on the directions in which they spread, and turn to the axes of the means."""
-        spread = np.sqrt(np.diag(within))
-        spread[spread == 0] = 1.0
-        values, vectors = scipy.linalg.eigh(within / np.outer(spread, spread), check_finite=False)
         # The values are squares of singular values; below 1e-12 they are rounding of the sums.
-        kept = values[::-1] > max(self.tol**2, 1e-12 * max(len(within), 1))
-        sphere = (vectors[:, ::-1][:, kept] / spread[:, None]) / np.sqrt(values[::-1][kept])
+        kept = values > max(self.tol**2, 1e-12 * max(len(spread), 1))
+        sphere = (vectors[:, kept] / spread[:, None]) / np.sqrt(values[kept])
         self.xbar_: Any = priors @ means
         factor = 1.0 if len(means) == 1 else 1 / (len(means) - 1)
         between = np.sqrt(rows * priors * factor)[:, None] * ((means - self.xbar_) @ sphere)
@@ -249,6 +248,25 @@ def _class_means(X: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
         indicators = (np.arange(count)[:, None] == part).astype(X.dtype)
         sums += indicators @ X[start : start + BLOCK]
     return sums / np.bincount(codes, minlength=count)[:, None]
+
+
+def _spread_axes(X: np.ndarray, codes: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Spread of each column within the classes (d,), and the axes of the standardised rows: variances, vectors (d, r).
+
+    Of the covariance where there are more rows than columns, else of the rows themselves: n²d operations, not d³.
+    """
+    rows, columns = X.shape
+    if columns <= rows:
+        within = _within(X, codes, means, np.full(len(means), 1 / rows))
+        spread = np.sqrt(np.diag(within))
+        spread[spread == 0] = 1.0
+        values, vectors = scipy.linalg.eigh(within / np.outer(spread, spread), check_finite=False)
+        return spread, values[::-1], vectors[:, ::-1]
+    centred = (X - means[codes]).astype(np.float64) / np.sqrt(rows)
+    spread = np.sqrt(np.einsum("nd,nd->d", centred, centred))
+    spread[spread == 0] = 1.0
+    _, lengths, vectors = scipy.linalg.svd(centred / spread, full_matrices=False, check_finite=False)
+    return spread, lengths**2, vectors.T
 
 
 def _within(X: np.ndarray, codes: np.ndarray, means: np.ndarray, weights: np.ndarray) -> np.ndarray:
