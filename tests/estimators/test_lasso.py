@@ -1,5 +1,7 @@
 """Lasso and elastic net against scikit-learn, the conditions of their optimum, and each solver against the others."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -118,8 +120,8 @@ def test_working_sets_reach_the_optimum(monkeypatch):
     X, y, _ = problem(60, 400, noise=0.1)
     expected = Lasso(alpha=0.1, tol=1e-10).fit(X, y)
     monkeypatch.setattr(shrinkage, "WHOLE", 10)
-    for given in (X, scipy.sparse.csr_matrix(X)):
-        model = Lasso(alpha=0.1, tol=1e-10).fit(given, y)
+    for matrix in (X, scipy.sparse.csr_matrix(X)):
+        model = Lasso(alpha=0.1, tol=1e-10).fit(matrix, y)
         assert model.objective_ == pytest.approx(expected.objective_, rel=1e-8)
     monkeypatch.setattr(shrinkage, "LARGEST_GRAM", 20)
     strong = Lasso(alpha=2.0, tol=1e-8, max_iter=50_000).fit(X, y)
@@ -169,8 +171,8 @@ def test_degenerate_columns_and_rows(solver):
     one = Lasso(solver=solver).fit([[1.0, 2.0]], [3.0])
     assert one.coef_.tolist() == [0, 0] and one.intercept_ == 3
     for value in (np.nan, np.inf):
-        with pytest.raises(ValueError, match="NaN|infinity"):
-            Lasso().fit(np.where(X == X[0, 0], value, X), y)
+        with pytest.raises(ValueError, match=r"NaN|infinity"):
+            Lasso().fit(np.full_like(X, value), y)
     for scale in (1e-100, 1e100):
         model = Lasso(alpha=0.1 * scale, solver=solver).fit(X[:, :3], y * scale)
         np.testing.assert_allclose(
@@ -189,7 +191,7 @@ def test_steps_are_published_and_may_stop_the_fit():
         objectives = [value for _, value in recorder.values("objective_")]
         assert len(objectives) > 2 and objectives[-1] == pytest.approx(model.objective_, rel=1e-6)
         if solver != "fista":
-            assert all(after <= before + 1e-9 for before, after in zip(objectives, objectives[1:]))
+            assert all(after <= before + 1e-9 for before, after in pairwise(objectives))
         assert monitor.get_logs().data[-1]["r2"] == pytest.approx(model.score(X, y), abs=1e-6)
 
     class Stop:

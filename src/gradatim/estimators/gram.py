@@ -16,6 +16,8 @@ Matrix: TypeAlias = Any
 
 # Rows of a block: 4096 × 784 float32 is 12 MB, which stays in the last-level cache between two products.
 BLOCK = 4096
+# Values up to which a walk in float64 over float32 inputs costs nothing that matters.
+CHEAP = 2_000_000
 
 
 def column_means(X: Matrix, weights: np.ndarray) -> np.ndarray:
@@ -156,11 +158,13 @@ def residual_and_pull(
         weighted = weights * residual
         return residual, np.asarray(X.T @ weighted).ravel() - means * weighted.sum()
     residual, pull = target.copy(), np.zeros(X.shape[1])
-    cast = coefficients.astype(X.dtype)
+    # Few rows are worth float64: in float32 the gradient is known to about 1e-6 of the target only.
+    dtype = np.float64 if X.size < CHEAP else X.dtype
+    cast = coefficients.astype(dtype)
     anywhere = bool(cast.any())
     for part in _cached_parts(X):
-        block = X[part]
+        block = X[part].astype(dtype, copy=False)
         if anywhere:
             residual[part] += shift - block @ cast
-        pull += (weights[part] * residual[part]).astype(X.dtype) @ block
+        pull += (weights[part] * residual[part]).astype(dtype) @ block
     return residual, pull - means * float(weights @ residual)

@@ -14,6 +14,8 @@ import numpy as np
 
 Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]
 Precondition = Callable[[np.ndarray], np.ndarray]
+# observe(parameters, value, iteration) → whether to stop.
+Observe = Callable[[np.ndarray, float, int], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +38,16 @@ def minimise(
     *,
     tol: float,
     max_iter: int,
-    memory: int = 10,
+    memory: int = 20,
     resolution: float = 1e-15,
+    observe: Observe | None = None,
 ) -> Minimum:
     """Minimise a smooth function.
 
     evaluate(parameters) -> (value, gradient); precondition(gradient) -> an approximate inverse Hessian
     applied to it, symmetric and positive definite; tol: stop when half the Newton decrement, an estimate of
     value − optimum, is at most this; resolution: relative rounding error of the value, under which a
-    decrease cannot be seen.
+    decrease cannot be seen; observe(parameters, value, iteration) is called after each iteration and stops by True.
 
     >>> scales = np.array([1.0, 100.0])
     >>> def bowl(x):
@@ -89,6 +92,8 @@ def minimise(
         if curvature > 1e-14 * float((change * change).sum()) * step:
             pairs.append((moved, change, 1 / curvature))
         parameters, value, gradient = found, new_value, new_gradient
+        if observe is not None and observe(parameters, value, iteration + 1):
+            return Minimum(parameters, value, iteration + 1, evaluations, True)
     return Minimum(parameters, value, max_iter, evaluations, False)
 
 

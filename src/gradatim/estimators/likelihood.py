@@ -45,8 +45,11 @@ class Design:
         return replace(self, matrix=self.matrix[chosen])
 
 
-def prepare(X: Matrix, weights: np.ndarray, centre: bool) -> Design:
-    """Centre, and find the axes in which the likelihood bends alike in all directions."""
+def prepare(X: Matrix, weights: np.ndarray, centre: bool, *, rotate: bool = True) -> Design:
+    """Centre, and find the axes in which the likelihood bends alike in all directions.
+
+    rotate: whether fewer rows than columns may be replaced by their coordinates in the span of the rows.
+    """
     rows, columns = X.shape
     total = weights.sum()
     means = gram.column_means(X, weights) if centre else np.zeros(columns)
@@ -57,13 +60,19 @@ def prepare(X: Matrix, weights: np.ndarray, centre: bool) -> Design:
         covariance = gram.gram(X, means, weights, exact=False) / total
         values, vectors = scipy.linalg.eigh(covariance, check_finite=False)
         return Design(X, means, means, np.maximum(values, 0), vectors, None)
-    if rows <= WIDEST:
+    if rotate and rows <= WIDEST:
         return _rotate(X, means, weights)
     squares = np.zeros(columns)
     for start in range(0, rows, gram.BLOCK):
         block = X[start : start + gram.BLOCK]
         squares += np.einsum("n,nd,nd->d", weights[start : start + gram.BLOCK].astype(X.dtype), block, block)
     return Design(X, means, means, np.maximum(squares / total - means**2, 0), None, None)
+
+
+def untouched(X: Matrix) -> Design:
+    """The columns as they are: for a descent that is to be that of the textbook."""
+    zeros = np.zeros(X.shape[1])
+    return Design(X, zeros, zeros, np.ones(X.shape[1]), None, None)
 
 
 def _rotate(X: np.ndarray, means: np.ndarray, weights: np.ndarray) -> Design:
@@ -85,7 +94,8 @@ class Likelihood:
     """The objective over parameters (m + 1, k): coefficients of the centred inputs and, last, their
     intercept.
 
-    labels (n,) are class numbers; outputs k is 1 for two classes; weights sum to one; penalty is λ.
+    labels (n,) are class numbers; outputs k is 1 for two classes; weights sum to one; penalty is λ; remember: keep the
+    probabilities (k, n) of the last evaluation, which products with the Hessian need.
     """
 
     design: Design
@@ -95,6 +105,8 @@ class Likelihood:
     outputs: int
     intercept: bool
     curvature: np.ndarray | None = None
+    remember: bool = False
+    probability: np.ndarray | None = None
 
     def evaluate(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient (m + 1, k); remembers Σ wᵢ pₖ(1 − pₖ) for `precondition`."""
@@ -104,10 +116,9 @@ class Likelihood:
         cast = np.ascontiguousarray(coefficients, dtype=matrix.dtype)
         value, curvature = 0.0, np.zeros(self.outputs)
         gradient, pulled = np.zeros_like(coefficients), np.zeros(self.outputs)
-        block = len(self.labels) if scipy.sparse.issparse(matrix) else gram.BLOCK
-        for start in range(0, len(self.labels), block):
-            stop = start + block
-            part = matrix[start:stop] if block < len(self.labels) else matrix
+        if self.remember:
+            self.probability = np.empty((self.outputs, len(self.labels)), matrix.dtype)
+        for start, stop, part in self._blocks():
             scores = scores_of(part, cast)
             scores += offset.astype(scores.dtype)[:, None]
             loss, residual, bend = self._losses(scores, start, stop)
@@ -123,11 +134,61 @@ class Likelihood:
         value += self.penalty / 2 * float((coefficients * coefficients).sum())
         return value, np.vstack([gradient, pulled if self.intercept else np.zeros(self.outputs)])
 
+    def _blocks(self) -> Iterator[tuple[int, int, Matrix]]:
+        """First row, end and rows of every block."""
+        matrix, rows = self.design.matrix, len(self.labels)
+        block = rows if scipy.sparse.issparse(matrix) else gram.BLOCK
+        for start in range(0, rows, block):
+            yield start, min(start + block, rows), matrix[start : start + block] if block < rows else matrix
+
+    def hessian_product(self, direction: np.ndarray) -> np.ndarray:
+        """The Hessian at the last evaluation times a direction (m + 1, k)."""
+        assert self.probability is not None
+        means, cast = self.design.means, np.ascontiguousarray(direction[:-1], dtype=self.design.matrix.dtype)
+        offset = (direction[-1] - means @ direction[:-1]).astype(cast.dtype)
+        image, pulled = np.zeros((direction.shape[0] - 1, self.outputs)), np.zeros(self.outputs)
+        for start, stop, part in self._blocks():
+            change, probability = scores_of(part, cast) + offset[:, None], self.probability[:, start:stop]
+            change *= probability
+            if self.outputs == 1:
+                change *= 1 - probability
+            else:
+                change -= probability * change.sum(0)
+            change *= self.weights[start:stop].astype(cast.dtype)
+            image += product(change, part).T
+            pulled += change.sum(1, dtype=np.float64)
+        image += self.penalty * direction[:-1] - np.outer(means, pulled)
+        return np.vstack([image, pulled if self.intercept else np.zeros(self.outputs)])
+
+    def hessian(self) -> np.ndarray:
+        """The Hessian at the last evaluation, (m + 1, k, m + 1, k): for few parameters."""
+        assert self.probability is not None
+        size, count = self.design.matrix.shape[1] + 1, self.outputs
+        out = np.zeros((size, count, size, count))
+        for start, stop, part in self._blocks():
+            dense = part.toarray() if scipy.sparse.issparse(part) else part
+            rows = np.hstack([dense - self.design.means, np.ones((stop - start, 1))]).astype(np.float64)
+            probability, weights = self.probability[:, start:stop].astype(np.float64), self.weights[start:stop]
+            for a in range(count):
+                for b in range(a + 1):
+                    bend = weights * probability[a] * ((a == b) - probability[b])
+                    left = rows * np.sqrt(bend)[:, None] if a == b else rows * bend[:, None]
+                    block = left.T @ (left if a == b else rows)
+                    out[:, a, :, b] += block
+                    if a != b:
+                        out[:, b, :, a] += block
+        places = np.arange(size - 1)
+        for a in range(count):
+            out[places, a, places, a] += self.penalty
+        return out
+
     def _losses(self, scores: np.ndarray, start: int, stop: int) -> tuple[float, np.ndarray, np.ndarray]:
         """Weighted loss, weighted p − y (the gradient by scores) and weighted p(1 − p) of some rows."""
         labels, weights = self.labels[start:stop], self.weights[start:stop].astype(scores.dtype)
         loss, probability = losses(scores, labels)
         bend = (probability * (1 - probability)) @ weights
+        if self.probability is not None:
+            self.probability[:, start:stop] = probability
         if self.outputs == 1:
             probability[0] -= labels
         else:
@@ -140,7 +201,10 @@ class Likelihood:
         assert self.curvature is not None
         vectors = self.design.vectors
         inner = gradient[:-1] if vectors is None else vectors.T @ gradient[:-1]
-        inner = inner / (self.design.variances[:, None] * self.curvature + self.penalty)
+        bends = self.design.variances[:, None] * self.curvature + self.penalty
+        # Without a penalty nothing holds the directions in which the rows do not vary but by rounding: stay there.
+        least = 0.0 if self.penalty else float(bends.max(initial=0.0)) * np.finfo(self.design.matrix.dtype).eps
+        inner = np.divide(inner, bends, out=np.zeros_like(inner), where=bends > least)
         return np.vstack([inner if vectors is None else vectors @ inner, gradient[-1:] / self.curvature])
 
 

@@ -273,10 +273,11 @@ def largest_curvature(X: Matrix, weights: np.ndarray, intercept: bool, *, iterat
 def descent_rule(estimator: Any, X: Matrix, weights: np.ndarray, intercept: bool, *, bend: float = 1.0) -> Rule:
     """The `Rule` that an estimator's arguments ask for; bend: bound on the loss's second derivative by the score."""
     rate: Any = estimator.learning_rate
-    size = estimator.batch_size
+    size: Any = estimator.batch_size
     if size is not None and (isinstance(size, bool) or int(size) != size or size < 1):
         raise ValueError(f"batch_size: expected a whole number ≥ 1 or None, received {size!r}")
-    smaller = size is not None and size < X.shape[0]
+    rows = X.shape[0] if size is None else int(size)
+    smaller = rows < X.shape[0]
     momentum = float(getattr(estimator, "momentum", 0.0))
     if not 0 <= momentum < 1:
         raise ValueError(f"momentum: expected a number in [0, 1), received {momentum!r}")
@@ -288,12 +289,12 @@ def descent_rule(estimator: Any, X: Matrix, weights: np.ndarray, intercept: bool
             raise ValueError(f"learning_rate: expected a number > 0, 'auto' or 'backtracking', received {rate!r}")
         if rate == "backtracking" and smaller:
             raise ValueError("learning_rate='backtracking': expected batch_size=None; give batches a number or 'auto'")
-        rate = (1 - momentum) * safe_batch_rate(X, weights, intercept, int(size)) / bend if smaller else None
+        rate = (1 - momentum) * safe_batch_rate(X, weights, intercept, rows) / bend if smaller else None
     elif not (np.isfinite(rate) and rate > 0):
         raise ValueError(f"learning_rate: expected a number > 0, 'auto' or 'backtracking', received {rate!r}")
     return Rule(
         None if rate is None else float(rate),
-        int(size) if smaller else None,
+        rows if smaller else None,
         momentum,
         bool(getattr(estimator, "nesterov", False)),
         float(getattr(estimator, "decay", 0.0)),
