@@ -27,6 +27,7 @@ _PUBLIC = {
     "Column": "gradatim.data.schema",
     "graph": "gradatim.autodiff.graph",
     "trace": "gradatim.autodiff.trace",
+    "convolution_arithmetic": "gradatim.models.arithmetic",
     "lesson": "gradatim.lessons.catalogue",
     "GradatimError": "gradatim.errors",
 }

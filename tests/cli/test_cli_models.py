@@ -73,3 +73,18 @@ def test_mistakes_are_one_line(address, size, says):
 
 def test_sizes_are_read_with_either_sign():
     assert parse_size("3x64×64") == [3, 64, 64]
+
+
+def test_one_network_layer_by_layer_and_drawn(tmp_path, capsys):
+    models("resnet18", input="3x224x224", json=True, output=tmp_path / "net.svg")
+    shown = json.loads(capsys.readouterr().out)
+    rows = {row["layer"]: row for row in shown["layers"]}
+    assert shown["multiply_adds"] == 1_814_073_344 and shown["activation_bytes"] > 20e6
+    assert rows["layer4.1"]["receptive_field"] == [435, 435] and rows["layer4.1"]["jump"] == [32, 32]
+    assert rows["fc"]["receptive_field"] == "all" and rows["conv1"]["detail"] == "7 × 7, stride 2"
+    assert (tmp_path / "net.svg").read_text().startswith("<svg") and "435" in (tmp_path / "net.svg").read_text()
+    models("resnet18", input="3x224x224", depth=1)
+    assert "1,814,073,344 multiply-adds" in capsys.readouterr().out
+    for wrong in ({"address": "lenet5", "output": tmp_path / "net.png"}, {"output": tmp_path / "net.svg"}):
+        with pytest.raises(GradatimError, match="--output"):
+            models(**wrong)

@@ -1,14 +1,19 @@
-"""`gradatim models`: list the networks; show one with its arguments, parameters and shapes."""
+"""`gradatim models`: list the networks; show one with its arguments, and what each layer takes and sees."""
 
 import inspect
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json, show_table
+from gradatim.cli.console import print_json, say, show_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
+
+    from gradatim.models.summary import Layer
 
 LARGEST_INPUT = 2**26
 
@@ -18,9 +23,11 @@ def models(
     *,
     input: str | None = None,
     depth: int = 2,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """List the networks by family, or show one: its idea, arguments, parameters, and the shape at each layer.
+    """List the networks by family, or show one: its idea, its arguments, and layer by layer the size of the output,
+    parameters, multiply-adds, memory of the activations, and how many pixels a place of it sees (its receptive field).
 
     Parameters
     ----------
@@ -31,21 +38,57 @@ def models(
         text of 20 tokens or a row of 20 numbers; default: that of the network's own example.
     depth
         How many names deep the table of layers goes.
+    output
+        Draw the network: a file ending in .svg.
     json
         Print JSON.
     """
+    from gradatim.errors import GradatimError
+
+    if output is not None and (address is None or output.suffix.lower() != ".svg"):
+        raise GradatimError("--output: expected a network's address and a file ending in .svg, received "
+                            + (f"'{output}'" if address is not None else "no address"))
     if address is None:
         list_zoo(json)
         return
-    shown = describe(address, input, depth)
+    shown, drawn = describe(address, input, depth)
     if json:
         print_json(shown)
-        return
+    else:
+        show(shown)
+    if output is not None:
+        from gradatim.files import write_atomic
+
+        write_atomic(output, drawn())
+        say(f"wrote {output}")
+
+
+def show(shown: dict[str, Any]) -> None:
+    """The description as text."""
+    from gradatim.models.drawing import short_bytes
+
     print(f"{shown['address']}\n\n{shown['summary']}\n\n{shown['idea']}\n")
     show_table("Arguments", ("argument", "default"), [(a["name"], a["default"]) for a in shown["arguments"]])
-    rows = [(row["layer"], row["kind"], shape_text(row["shape"]), f"{row['parameters']:,}") for row in shown["layers"]]
-    show_table(f"Layers, {shown['input']}", ("layer", "kind", "output", "parameters"), rows)
-    print(f"{shown['parameters']:,} parameters")
+    header = ("layer", "kind", "output", "parameters", "multiply-adds", "activations")
+    seeing = any(row["receptive_field"] for row in shown["layers"])
+    rows = [
+        (row["layer"], " ".join(part for part in (row["kind"], row["detail"]) if part), shape_text(row["shape"]),
+         f"{row['parameters']:,}", f"{row['multiply_adds']:,}", short_bytes(row["activation_bytes"]),
+         *([field_text(row["receptive_field"]), field_text(row["jump"])] if seeing else []))
+        for row in shown["layers"]
+    ]
+    show_table(f"Layers, {shown['input']}", (*header, *(("sees", "apart") if seeing else ())), rows)
+    if seeing:
+        print("sees: pixels of the input that one place depends on, padding included; apart: pixels between neighbours")
+    print(f"{shown['parameters']:,} parameters, {shown['multiply_adds']:,} multiply-adds, "
+          f"{short_bytes(shown['activation_bytes'])} of activations")
+
+
+def field_text(field: Any) -> str:
+    """[7, 7] → '7', [3, 5] → '3 × 5', 'all' → 'all'."""
+    if field is None or field == "all":
+        return field or ""
+    return str(field[0]) if len(set(field)) == 1 else shape_text(field)
 
 
 def list_zoo(json: bool) -> None:
@@ -68,14 +111,15 @@ def list_zoo(json: bool) -> None:
         show_table(family, ("address", "what it is"), rows)
 
 
-def describe(address: str, size: str | None, depth: int) -> dict[str, Any]:
-    """What is shown of one network, as a JSON object."""
+def describe(address: str, size: str | None, depth: int) -> "tuple[dict[str, Any], Callable[[], str]]":
+    """What is shown of one network, as a JSON object, and its drawing."""
     from importlib import import_module
 
     import torch
 
     from gradatim.models.address import full_address, resolve
-    from gradatim.models.summary import layers, parameter_count
+    from gradatim.models.drawing import network_svg
+    from gradatim.models.summary import summary
 
     full = full_address(address)
     builder = resolve(full)
@@ -83,16 +127,21 @@ def describe(address: str, size: str | None, depth: int) -> dict[str, Any]:
     parameters = inspect.signature(builder).parameters
     network, batch, source = prepared(full, parameters, module.demo, size)
     try:
-        table = layers(network.to("meta"), to_meta(batch), depth=depth)
+        found = summary(network.to("meta"), to_meta(batch), depth=depth)
     except NotImplementedError:  # some fused kernels have no shape-only form
         with torch.random.fork_rng(devices=[]):
             network, batch, source = prepared(full, parameters, module.demo, size, meta=False)
-        table = layers(network, batch, depth=depth)
+        found = summary(network, batch, depth=depth)
     except (RuntimeError, ValueError, IndexError) as error:
         from gradatim.errors import GradatimError
 
-        raise GradatimError(f"{full}: does not take an input of {size}: {str(error).splitlines()[0]}") from error
-    return {
+        if size is not None:
+            raise GradatimError(f"{full}: does not take an input of {size}: {str(error).splitlines()[0]}") from error
+        with torch.random.fork_rng(devices=[]):  # by its defaults it is made for larger inputs than its example has
+            network, batch = module.demo()
+        source, found = "on its own small example", summary(network, batch, depth=depth)
+    shape = next((tuple(part.shape) for part in batch if isinstance(part, torch.Tensor)), ())
+    described = {
         "address": full,
         "summary": inspect.getdoc(builder),
         "idea": inspect.getdoc(module),
@@ -100,10 +149,23 @@ def describe(address: str, size: str | None, depth: int) -> dict[str, Any]:
             {"name": name, "default": None if p.default is p.empty else p.default} for name, p in parameters.items()
         ],
         "input": source,
-        "parameters": parameter_count(network),
-        "layers": [
-            {"layer": row.name, "kind": row.kind, "shape": row.shape, "parameters": row.parameters} for row in table
-        ],
+        "parameters": found.parameters,
+        "multiply_adds": found.multiply_adds,
+        "activation_bytes": found.activation_bytes,
+        "layers": [layer_json(row) for row in found.layers],
+    }
+    return described, lambda: network_svg(found, title=full.rpartition(".")[2], input_shape=shape)
+
+
+def layer_json(row: "Layer") -> dict[str, Any]:
+    """One row of the table as JSON values; receptive_field: pixels by axis, or "all"."""
+    field = row.receptive_field
+    seen = None if field is None else "all" if float("inf") in field else [int(side) for side in field]
+    jump = None if row.jump is None or seen == "all" else [int(j) if j == int(j) else j for j in row.jump]
+    return {
+        "layer": row.name, "kind": row.kind, "detail": row.detail, "shape": row.shape, "parameters": row.parameters,
+        "multiply_adds": row.multiply_adds, "activation_bytes": row.activation_bytes, "receptive_field": seen,
+        "jump": jump,
     }
 
 
