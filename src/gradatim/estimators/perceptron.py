@@ -3,12 +3,12 @@
     where  yᵢ(w·xᵢ + b) ≤ 0:   w ← w + η yᵢxᵢ,   b ← b + η yᵢ                    (Rosenblatt, 1958)
 
 Convergence (Novikoff, 1962): if a unit vector w* with an intercept b* keeps every row at a distance of at least ρ from
-the boundary, yᵢ(w*·xᵢ + b*) ≥ ρ, and no row is longer than r, then there are at most ((b*)² + 1)(r² + 1)/ρ² updates: with
-the constant column the vector (w*, b*) has the squared length b*² + 1 and a row at most r² + 1. The margin comes from a
-support vector machine with a hard margin; any separating one would do, the widest gives the least bound.
-With a kernel the weights are Σ aᵢyᵢφ(xᵢ), aᵢ the number of updates by row i (Aizerman, Braverman and Rozonoer, 1964); r²
-is then the largest K(x, x). Averaged: the mean of the weights after each row seen, which does not hang on the last row
-(Freund and Schapire, Large margin classification using the perceptron algorithm, 1999).
+the boundary, yᵢ(w*·xᵢ + b*) ≥ ρ, and no row is longer than r, then there are at most ((b*)² + 1)(r² + 1)/ρ² updates:
+with the constant column (w*, b*) has the squared length b*² + 1 and a row at most r² + 1. The margin comes from a
+support vector machine with a hard margin; any separating hyperplane would do.
+With a kernel the weights are Σ aᵢyᵢφ(xᵢ), aᵢ the number of updates by row i (Aizerman, Braverman and Rozonoer, 1964);
+r² is then the largest K(x, x). Averaged: the mean of the weights after each row seen, which does not hang on the last
+row (Freund and Schapire, Large margin classification using the perceptron algorithm, 1999).
 What to notice: on rows that no hyperplane separates it never ends. XOR is such a set; with the product x₁x₂ as a third
 feature, or a kernel that has it, it is not.
 """
@@ -29,7 +29,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gradatim.estimators import svm_rows
 from gradatim.estimators.perceptron_updates import Learned, learn
 from gradatim.estimators.separability import Verdict, examine
-from gradatim.estimators.svm_machines import Expansion
 from gradatim.estimators.validation import damaged, expect_array, expect_classes, expect_count, expect_strings
 from gradatim.estimators.watching import Watch
 
@@ -48,7 +47,7 @@ class Perceptron(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     (1 or k, s); n_iter_ passes; for each machine n_updates_, update_bound_ (∞: not separable, NaN: not known), margin_
     (ρ, NaN), separable_ ("yes", "no" or "unknown") and evidence_ (how that is known).
     Callbacks see every update: the attributes so far, and row_, the row that was mistaken.
-    Source: Rosenblatt (1958); Novikoff (1962); the bound is that of the course's convergence theorem.
+    Source: Rosenblatt (1958); Novikoff (1962).
 
     >>> X, xor = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), [0, 1, 1, 0]
     >>> flat = Perceptron().fit(X, xor)
@@ -129,7 +128,8 @@ class Perceptron(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
                 observe=observe if watch.active else None,
             )
             learned.append(state)
-            verdicts.append(examine(points, target, state, wanted=self._wants_bound(len(target)), intercept=bool(self.fit_intercept)))
+            wanted = self._wants_bound(len(target))
+            verdicts.append(examine(points, target, state, wanted=wanted, intercept=bool(self.fit_intercept)))
             part.end()
         for name, value in self._attributes(X, learned, outputs).items():
             setattr(self, name, value)
@@ -158,7 +158,7 @@ class Perceptron(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
         for state, verdict in zip(learned, verdicts):
             if state.mistakes and verdict.separable != "no" and not state.stopped:
                 warnings.warn(
-                    f"Perceptron still made {state.mistakes} mistakes in pass {state.passes} of max_iter={self.max_iter}"
+                    f"Perceptron made {state.mistakes} mistakes in pass {state.passes} of max_iter={self.max_iter}"
                     f" (separable: {verdict.separable}, {verdict.evidence}); raise max_iter",
                     ConvergenceWarning,
                     stacklevel=4,

@@ -5,7 +5,8 @@ the rest of the time, so the mean is w less the sum of the updates weighted by t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -18,33 +19,34 @@ from gradatim.estimators.kernel_points import Points
 class Learned:
     """Where learning stands.
 
-    weights (m,): of the columns, or of the rows under a kernel; shift: the intercept; late, late_shift: their updates
-    weighted by the rows seen before each; seen: rows seen; updates, passes, mistakes: so far, so far, in the last pass;
-    stopped: by the observer.
+    sums (m + 1,): weights of columns, or of rows under a kernel, and the intercept; late: their updates weighted
+    by the rows seen before each; seen: rows in whole passes; updates, passes, mistakes: so far, so far, in the last
+    pass; stopped: by the observer.
     """
 
-    weights: np.ndarray
+    sums: np.ndarray
     late: np.ndarray
-    shift: float = 0.0
-    late_shift: float = 0.0
     seen: int = 0
     updates: int = 0
     passes: int = 0
     mistakes: int = 0
     stopped: bool = False
-    history: list[int] = field(default_factory=list)
 
     def coefficients(self, averaged: bool) -> np.ndarray:
         """The last weights, or the mean of those after every row seen."""
-        return self.weights - self.late / self.seen if averaged and self.seen else self.weights.copy()
+        return self.mean(averaged)[:-1]
 
     def offset(self, averaged: bool) -> float:
         """The intercept that belongs to `coefficients`."""
-        return self.shift - self.late_shift / self.seen if averaged and self.seen else self.shift
+        return float(self.mean(averaged)[-1])
+
+    def mean(self, averaged: bool) -> np.ndarray:
+        """Coefficients and intercept together."""
+        return self.sums - self.late / self.seen if averaged and self.seen else self.sums.copy()
 
     def blank(self) -> "Learned":
         """A machine that has not begun."""
-        return Learned(np.zeros_like(self.weights), np.zeros_like(self.late))
+        return Learned(np.zeros_like(self.sums), np.zeros_like(self.late))
 
 
 Observer = Callable[[Learned, int], bool]
@@ -64,36 +66,74 @@ def _value(numbers: np.ndarray, columns: np.ndarray, weights: np.ndarray) -> flo
 
 
 @numba.njit(cache=True, nogil=True)
-def _until_mistake(
+def _learn_columns(
     numbers: np.ndarray,
     columns: np.ndarray,
     starts: np.ndarray,
     target: np.ndarray,
     order: np.ndarray,
     place: int,
-    weights: np.ndarray,
-    shift: float,
-) -> int:
-    """The first place in `order`, from `place` on, whose row is mistaken; its length where there is none."""
-    for at in range(place, len(order)):
-        i = order[at]
+    most: int,
+    rate: float,
+    shift_rate: float,
+    time: int,
+    sums: np.ndarray,
+    late: np.ndarray,
+) -> tuple[int, int]:
+    """Go on in `order` from `place` until `most` mistakes are mended; (place after the last row seen, mistakes).
+
+    sums: weights and, last, the intercept, which learns at `shift_rate`; late: updates times their time.
+    """
+    mended, width = 0, len(sums) - 1
+    while place < len(order) and mended < most:
+        i = order[place]
         low, high = starts[i], starts[i + 1]
-        row_columns = columns[low:high] if len(columns) else columns
-        if target[i] * (_value(numbers[low:high], row_columns, weights) + shift) <= 0:
-            return at
-    return len(order)
+        part = columns[low:high] if len(columns) else columns
+        if target[i] * (_value(numbers[low:high], part, sums) + sums[width]) <= 0:
+            change, when = rate * target[i], time + place
+            for t in range(low, high):
+                column = columns[t] if len(columns) else t - low
+                sums[column] += change * numbers[t]
+                late[column] += when * change * numbers[t]
+            sums[width] += shift_rate * target[i]
+            late[width] += when * shift_rate * target[i]
+            mended += 1
+        place += 1
+    return place, mended
 
 
 @numba.njit(cache=True, nogil=True)
-def _until_value_mistaken(
-    values: np.ndarray, target: np.ndarray, order: np.ndarray, place: int, shift: float
-) -> int:
-    """The same for values (n,) that are known, under a kernel."""
-    for at in range(place, len(order)):
-        i = order[at]
-        if target[i] * (values[i] + shift) <= 0:
-            return at
-    return len(order)
+def _learn_rows(
+    kernel: np.ndarray,
+    values: np.ndarray,
+    target: np.ndarray,
+    order: np.ndarray,
+    place: int,
+    most: int,
+    rate: float,
+    shift_rate: float,
+    time: int,
+    sums: np.ndarray,
+    late: np.ndarray,
+) -> tuple[int, int]:
+    """The same for a count a row, with all of the kernel matrix (n, n), or none of it: then most is 1, and the caller
+    brings the values up to date.
+    """
+    mended, rows = 0, len(values)
+    while place < len(order) and mended < most:
+        i = order[place]
+        if target[i] * (values[i] + sums[rows]) <= 0:
+            change, when = rate * target[i], time + place
+            sums[i] += change
+            late[i] += when * change
+            sums[rows] += shift_rate * target[i]
+            late[rows] += when * shift_rate * target[i]
+            if len(kernel):
+                for t in range(rows):
+                    values[t] += change * kernel[i, t]
+            mended += 1
+        place += 1
+    return place, mended
 
 
 def learn(
@@ -108,27 +148,21 @@ def learn(
     budget: float,
     observe: Observer | None,
 ) -> Learned:
-    """Pass over the rows until a pass has no mistake; target (n,) ±1; random: shuffles each pass, None: as they come."""
+    """Pass over the rows until a pass has no mistake; target (n,) ±1; random: shuffles each pass, if not None."""
     rows = len(target)
     machine = _Columns(points, target) if primal else _Rows(points, target, budget)
-    state = Learned(np.zeros(machine.size), np.zeros(machine.size))
-    order = np.arange(rows)
+    state = Learned(np.zeros(machine.size + 1), np.zeros(machine.size + 1))
+    order, most = np.arange(rows), 2**62 if observe is None and machine.whole else 1
+    rates = rate, rate if intercept else 0.0
     for _ in range(passes):
         if random is not None:
             order = random.permutation(rows)
         state.mistakes, place = 0, 0
-        while (place := machine.until_mistake(order, place, state)) < rows:
-            row = int(order[place])
-            before = state.seen + place
-            change = rate * target[row]
-            machine.add(row, change, state.weights, state.late, before)
-            if intercept:
-                state.shift += change
-                state.late_shift += change * before
-            state.updates += 1
-            state.mistakes += 1
-            place += 1
-            if observe is not None and observe(state, row):
+        while place < rows:
+            place, mended = machine.advance(order, place, most, rates, state)
+            state.updates += mended
+            state.mistakes += mended
+            if mended and observe is not None and observe(state, int(order[place - 1])):
                 state.stopped = True
                 return state
         state.seen += rows
@@ -141,10 +175,11 @@ def learn(
 class _Columns:
     """Weights of the columns."""
 
+    whole = True
+
     def __init__(self, points: Points, target: np.ndarray) -> None:
         matrix = points.matrix
-        self.size = matrix.shape[1]
-        self.target = target
+        self.size, self.target = matrix.shape[1], target
         if scipy.sparse.issparse(matrix):
             self.numbers = np.asarray(matrix.data, dtype=np.float64)
             self.columns, self.starts = matrix.indices.astype(np.int64), matrix.indptr.astype(np.int64)
@@ -153,39 +188,39 @@ class _Columns:
             self.columns = np.empty(0, np.int64)
             self.starts = np.arange(matrix.shape[0] + 1) * matrix.shape[1]
 
-    def until_mistake(self, order: np.ndarray, place: int, state: Learned) -> int:
-        return int(
-            _until_mistake(
-                self.numbers, self.columns, self.starts, self.target, order, place, state.weights, state.shift
-            )
-        )
-
-    def add(self, row: int, change: float, weights: np.ndarray, late: np.ndarray, time: int) -> None:
-        part = slice(self.starts[row], self.starts[row + 1])
-        places = self.columns[part] if len(self.columns) else slice(None)
-        weights[places] += change * self.numbers[part]
-        late[places] += time * change * self.numbers[part]
+    def advance(self, order: np.ndarray, place: int, most: int, rates: tuple[float, float], state: Learned) -> Any:
+        matrix = (self.numbers, self.columns, self.starts)
+        return LEARN_COLUMNS(*matrix, self.target, order, place, most, *rates, state.seen, state.sums, state.late)
 
 
 class _Rows:
-    """A count a row; values of all rows are kept up to date, and kernel rows as far as the budget goes."""
+    """A count a row; the values of all rows are kept up to date. The kernel matrix is held where the budget (MiB) has
+    room for it, else its rows as far as they go.
+    """
 
     def __init__(self, points: Points, target: np.ndarray, budget: float) -> None:
-        self.size = len(points)
-        self.points, self.target = points, target
+        self.size, self.points, self.target = len(points), points, target
         self.values = np.zeros(self.size)
-        self.room = int(budget * 2**20 // (8 * max(1, self.size)))
+        self.room = int(budget * 2**20 // (points.dtype.itemsize * max(1, self.size)))
+        self.whole = self.room >= self.size
+        self.kernel = points.products(points) if self.whole else np.empty((0, 0), points.dtype)
         self.held: dict[int, np.ndarray] = {}
 
-    def until_mistake(self, order: np.ndarray, place: int, state: Learned) -> int:
-        return int(_until_value_mistaken(self.values, self.target, order, place, state.shift))
+    def advance(self, order: np.ndarray, place: int, most: int, rates: tuple[float, float], state: Learned) -> Any:
+        place, mended = LEARN_ROWS(
+            self.kernel, self.values, self.target, order, place, most, *rates, state.seen, state.sums, state.late
+        )
+        if mended and not self.whole:
+            row = int(order[place - 1])
+            kernel = self.held.get(row)
+            if kernel is None:
+                kernel = self.points.take(np.array([row])).products(self.points)[0]
+                if len(self.held) < self.room:
+                    self.held[row] = kernel
+            self.values += rates[0] * self.target[row] * kernel
+        return place, mended
 
-    def add(self, row: int, change: float, weights: np.ndarray, late: np.ndarray, time: int) -> None:
-        weights[row] += change
-        late[row] += time * change
-        kernel = self.held.get(row)
-        if kernel is None:
-            kernel = self.points.take(np.array([row])).products(self.points)[0]
-            if len(self.held) < self.room:
-                self.held[row] = kernel
-        self.values += change * kernel
+
+# Called with parts unpacked by position, which numba's type stub does not foresee.
+LEARN_COLUMNS: Any = _learn_columns
+LEARN_ROWS: Any = _learn_rows

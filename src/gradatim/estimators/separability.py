@@ -6,6 +6,7 @@ What to notice: a perceptron that still errs after a thousand passes proves noth
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.optimize
@@ -15,8 +16,8 @@ from gradatim.estimators.kernel_dual import Dual, Solution, solve
 from gradatim.estimators.kernel_points import Points
 from gradatim.estimators.perceptron_updates import Learned
 
-# Largest linear programme, in coefficients: solved within seconds.
-LARGEST_PROGRAMME = 1_000_000
+# Largest linear programme, in coefficients: solved within a second or two.
+LARGEST_PROGRAMME = 250_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def _by_programme(points: Points, target: np.ndarray, intercept: bool) -> tuple[
     width = points.matrix.shape[1] if linear else len(points)
     if len(points) * width > LARGEST_PROGRAMME:
         return "unknown", f"a linear programme of {len(points)} × {width} is more than is tried"
-    features = points.matrix if linear else points.products(points)
+    features: Any = points.matrix if linear else points.products(points)
     scale = float(np.abs(features).max()) if features.shape[1] else 0.0
     features = features / scale if scale > 0 else features
     if scipy.sparse.issparse(features):
@@ -100,7 +101,7 @@ def convergence_bound(points: Points, target: np.ndarray, *, intercept: bool = T
 
 def _widest(points: Points, target: np.ndarray) -> Solution:
     dual = Dual(target, np.where(target > 0, 0.0, -np.inf), np.where(target > 0, np.inf, 0.0))
-    return solve(points, dual, tolerance=1e-4, most_steps=2_000_000, budget=256)
+    return solve(points, dual, tolerance=1e-4, most_steps=200_000, budget=256)
 
 
 def _through_origin(points: Points, target: np.ndarray) -> tuple[float, float]:
