@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from gradatim.data.augment_options import AugmentRequest
 from gradatim.data.codecs import CODECS
 from gradatim.data.schema import Schema
 from gradatim.data.table import Table
@@ -51,6 +52,7 @@ class Request:
     estimator: str | None = None
     fine_tune: bool = False
     levers: bool = False
+    augment: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.minutes < 1e6:
@@ -61,6 +63,7 @@ class Request:
             raise GradatimError(f"--learning-rate: expected more than 0, received {self.learning_rate}")
         if self.label_smoothing is not None and not 0 <= self.label_smoothing < 1:
             raise GradatimError(f"--label-smoothing: expected 0 or more, under 1; received {self.label_smoothing}")
+        AugmentRequest.parse(self.augment)
         if not 0 <= self.mixup < 1e6:
             raise GradatimError(f"--mixup: expected 0 or more, received {self.mixup}")
         for name, value, allowed in (
@@ -138,15 +141,20 @@ def read_encoders(encoders: Mapping[str, str], schema: Schema) -> dict[str, dict
     return found
 
 
-def choices_of(request: Request, encoders: Mapping[str, Any], task: str) -> Choices:
+def choices_of(request: Request, encoders: Mapping[str, Any], task: str, schema: Schema) -> Choices:
     """What the request says about the fit; GradatimError where an optimiser or an estimator is not there."""
     if request.optimizer is not None and request.optimizer not in OPTIMIZERS:
         raise GradatimError(f"--optimizer: expected one of {', '.join(OPTIMIZERS)}; received '{request.optimizer}'")
     estimator = None if request.estimator is None else ChosenEstimator.parse(request.estimator)
     if estimator is not None:
         estimator.build(task)
+    asked = AugmentRequest.parse(request.augment)
+    asked.check({column.name: column.kind for column in schema.inputs})
+    if (request.mixup or asked.mixup or asked.cutmix) and task not in ("classification", "regression"):
+        raise GradatimError(f"--augment mixup, cutmix: expected a target of classes or numbers, whose halves add up; "
+                            f"{task} has another")
     return Choices(
         seed=request.seed, epochs=request.epochs, encoders=encoders, fusion=request.fusion, mixup=request.mixup,
         flip=request.flip, label_smoothing=request.label_smoothing, optimizer=request.optimizer,
-        learning_rate=request.learning_rate, estimator=estimator, fine_tune=request.fine_tune,
+        learning_rate=request.learning_rate, estimator=estimator, fine_tune=request.fine_tune, augment=asked,
     )

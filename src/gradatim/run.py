@@ -91,7 +91,7 @@ def fit(
         target=target,
         schema=None if chosen is None else chosen.to_json(),
         test=str(Path(test).resolve()) if isinstance(test, str | Path) else None,
-        **{**options, "ignore": tuple(options.get("ignore", ()))},
+        **{**options, **{name: tuple(options.get(name, ())) for name in ("ignore", "augment")}},
     )
     if output is not None:
         check_folder(output, force=force)  # now; what stands there is replaced only when the input has proved good
@@ -146,7 +146,7 @@ def _fit(
         chosen = chosen.changed(request.split, role="ignore", why=("it says which part of the split a row is in",))
     encoders = read_encoders(request.encoders, chosen)
     task = _task(table, chosen, request)
-    choices = choices_of(request, encoders, task.name)
+    choices = choices_of(request, encoders, task.name, chosen)
     test_table = None if test is None else read_table(test)
     lacking = [c.name for c in chosen.inputs if test_table is not None and c.name not in test_table.frame.columns]
     if test_table is not None and lacking:

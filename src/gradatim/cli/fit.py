@@ -37,6 +37,7 @@ def fit(
     label_smoothing: float | None = None,
     mixup: float = 0.0,
     flip: Flag = False,
+    augment: Repeated = (),
     class_weights: str = "auto",
     estimator: str | None = None,
     fine_tune: Flag = False,
@@ -99,6 +100,9 @@ def fit(
         Strength α of mixup; 0 is off.
     flip
         A picture mirrored left to right means the same (not so for letters and digits): train on both.
+    augment
+        NAME=VALUE,… or COLUMN:NAME=VALUE,…: how rows are changed at random in training, as
+        rotate=15,crop=0.8,colour=0.2,cutmix=1; none drops the defaults; see `gradatim augment`; repeat for more.
     class_weights
         balanced: every class weighs the same in the loss, however rare; none; auto: balanced where the metric is
         balanced_accuracy or f1_macro and the classes are skewed.
@@ -139,7 +143,7 @@ def fit(
             encoders=pairs(encoder, "--encoder"), fusion=fusion, metric=metric, minutes=minutes, epochs=epochs,
             seed=seed, ledger=ledger, optimizer=optimizer, learning_rate=learning_rate,
             label_smoothing=label_smoothing, mixup=mixup, flip=flip, class_weights=class_weights,
-            estimator=estimator, fine_tune=fine_tune, levers=levers,
+            estimator=estimator, fine_tune=fine_tune, levers=levers, augment=augment,
         )
     if json:
         print_json(run.facts)

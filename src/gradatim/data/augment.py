@@ -1,267 +1,198 @@
-"""Augmentation: a batch changed at random in ways that leave its label true, as a pure function of (seed, epoch, step).
+"""Augmentation: a batch changed at random in ways that leave its labels true, or that the labels follow.
 
-Everything works on whole batches of tensors, in the form in which they are cached: uint8 pictures stay uint8,
-log-mel stays log-mel, token ids stay ids. Missing cells stay as they are. Sources: crops and flips, Krizhevsky et al.
-(2012); cutout, DeVries and Taylor (2017); time and frequency masks, SpecAugment, Park et al. (2019); word
-dropout, Iyyer et al. (2015); mixup, Zhang et al. (2018).
+Everything works on whole batches of tensors, where they lie and in the form in which they are cached: uint8 pictures
+stay uint8, log-mel stays log-mel, token ids stay ids. What happens to a row is a pure function of (seed, epoch, row):
+neither its batch-mates nor the size of the batch have a say, and a resumed run repeats it bit by bit. Missing cells
+stay as they are. Boxes, points and masks follow their picture. Sources beside those of the files named `augment_…`:
+time and frequency masks, SpecAugment, Park et al. (2019); word dropout, Iyyer et al. (2015).
 """
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
+from gradatim.data.augment_colour import blur, cut_out, relight
+from gradatim.data.augment_geometry import Warp, draw_warp, move_boxes, move_points, warp_masks, warp_pictures
+from gradatim.data.augment_mixing import Mixed, mix
+from gradatim.data.augment_options import Augmentation, AugmentRequest, default_augmentation
+from gradatim.data.augment_random import RowRandom
 from gradatim.data.batch import Batch, Field
-from gradatim.data.codecs import checks
 from gradatim.errors import SchemaError
-from gradatim.randomness import seed_of, torch_generator
+
+__all__ = [
+    "AugmentRequest",
+    "Augmentation",
+    "Follow",
+    "Mixed",
+    "augment",
+    "augment_pictures",
+    "default_augmentation",
+    "mask_sounds",
+    "mix",
+]
 
 UNKNOWN = 1  # token id of a dropped word
-MIXABLE = ("image", "audio", "number")
+CHUNK_PIXELS = 1 << 18  # numbers that are changed in one go on a processor: what its cache holds
 
 
 @dataclass(frozen=True, slots=True)
-class Augmentation:
-    """What may happen to the cells of one column; zero or False: it does not. An option of another kind is ignored.
+class Follow:
+    """A target that lies in a picture and moves with it.
 
-    Pictures: flip (left–right, half of them), shift_pixels (up to, both ways, edge repeated), rotate_degrees (up to,
-    both ways), cutout (side of a square filled with `fill`, in pixels), brightness (up to this share of the
-    range is added or taken), contrast (the spread about the picture's mean times 1 ± this), noise (standard deviation,
-    as a share of the range). Sounds: time_mask (up to so many frames are silenced), frequency_mask (up to so many
-    bands). Texts: word_dropout (share of tokens that become unknown). Numbers: noise, in standard deviations.
-    mixup_alpha is for `mixup`.
+    kind: boxes, points or mask; picture: the column; mirror: for points, which landmark each becomes in a mirror.
+    Boxes and points are in the pixels of the picture as it was before it was resized, masks in those of the batch.
     """
 
-    flip: bool = False
-    shift_pixels: int = 0
-    rotate_degrees: float = 0.0
-    cutout: int = 0
-    fill: int = 128
-    brightness: float = 0.0
-    contrast: float = 0.0
-    noise: float = 0.0
-    time_mask: int = 0
-    frequency_mask: int = 0
-    word_dropout: float = 0.0
-    mixup_alpha: float = 0.0
-
-    def __post_init__(self) -> None:
-        checks.truth(self.flip, "flip")
-        for name, high in (("shift_pixels", 1024), ("cutout", 1024), ("fill", 255), ("time_mask", 10**6),
-                           ("frequency_mask", 512)):
-            checks.whole(getattr(self, name), name, 0, high)
-        for name, most in (("rotate_degrees", 180.0), ("brightness", 1.0), ("contrast", 1.0), ("noise", 10.0),
-                           ("word_dropout", 1.0), ("mixup_alpha", 100.0)):
-            checks.real(getattr(self, name), name, 0.0, most)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object that `from_json` reads back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Any) -> "Augmentation":
-        """Read what `to_json` wrote; unknown options are an error."""
-        known = [entry.name for entry in fields(cls)]
-        if not isinstance(value, dict) or not set(value) <= set(known):
-            raise SchemaError(f"expected augmentation options among {', '.join(known)}")
-        return cls(**value)
+    kind: str
+    picture: str
+    mirror: tuple[int, ...] = ()
 
 
-def default_augmentation(kind: str, describe: Mapping[str, Any]) -> Augmentation:
-    """A careful choice from what the codec says of the column.
-
-    Pictures are shifted by up to a fourteenth of their side, but never flipped or turned: a mirrored letter or digit
-    is another one, and only the user knows. Sounds lose up to a tenth of their frames and an eighth of their bands;
-    texts one token in twenty. Numbers and categories are left alone.
-
-    >>> default_augmentation("image", {"size": 28, "mean": [0.5]}).shift_pixels
-    2
-    """
-    if kind == "image":
-        mean = describe.get("mean") or [0.5]
-        return Augmentation(shift_pixels=max(1, round(int(describe["size"]) / 14)),
-                            fill=round(255 * sum(mean) / len(mean)))
-    if kind == "audio":
-        return Augmentation(time_mask=int(describe.get("max_frames", 0)) // 10,
-                            frequency_mask=int(describe["mels"]) // 8)
-    if kind == "text":
-        return Augmentation(word_dropout=0.05)
-    return Augmentation()
-
-
-def augment(batch: Batch, options: Mapping[str, Augmentation], kinds: Mapping[str, str], *, seed: int, epoch: int,
-            step: int) -> Batch:
+def augment(
+    batch: Batch, options: Mapping[str, Augmentation], kinds: Mapping[str, str], *, seed: int, epoch: int,
+    follows: Mapping[str, Follow] | None = None,
+) -> Batch:
     """A changed copy of the batch; the batch given is left as it is.
 
-    options: column → what may happen to it (columns without an entry are passed on); kinds: column → its kind.
-    The same arguments give the same batch on every run.
+    options: column → what may happen to it (columns without an entry are passed on); kinds: input column → its kind;
+    follows: target column → the picture that it lies in. Equal arguments give equal bits on every run.
     """
-    inputs = dict(batch.inputs)
+    inputs, targets = dict(batch.inputs), dict(batch.targets)
     for name, value in batch.inputs.items():
         choice = options.get(name)
-        if choice is None or choice == Augmentation():
+        if choice is None:
             continue
-        generator = torch_generator(seed, "augment", epoch, step, name)
-        kind = kinds[name]
+        random = RowRandom(batch.rows, seed, "augment", epoch, name)
+        kind, present = kinds[name], batch.present.get(name)
         if kind == "image" and isinstance(value, torch.Tensor):
-            inputs[name] = _kept_absent(augment_pictures(value, choice, generator), value, batch.present.get(name))
-        elif kind == "number" and isinstance(value, torch.Tensor) and choice.noise:
-            noisy = value + choice.noise * torch.randn(value.shape, generator=generator)
-            inputs[name] = _kept_absent(noisy, value, batch.present.get(name))
-        elif kind == "audio" and isinstance(value, dict):
-            inputs[name] = {**value, "log_mel": mask_sounds(value["log_mel"], value["lengths"], choice, generator)}
+            warp = draw_warp(choice, random, *value.shape[-2:]) if choice.moves else None
+            inputs[name] = _kept_absent(_changed(value, choice, random, warp), value, present)
+            for target, follow in (follows or {}).items():
+                if follow.picture == name and warp is not None and target in targets:
+                    targets[target] = _follow(targets[target], follow, warp, batch, value.shape[-2:])
+        elif kind == "number" and isinstance(value, torch.Tensor) and choice.jitter:
+            steps = torch.from_numpy(random.normal("jitter")[:, 0]).to(value.device, value.dtype)
+            inputs[name] = _kept_absent(value + choice.jitter * steps, value, present)
+        elif kind == "audio" and isinstance(value, dict) and (choice.time_mask or choice.frequency_mask):
+            inputs[name] = {**value, "log_mel": mask_sounds(value["log_mel"], value["lengths"], choice, random)}
         elif kind == "text" and isinstance(value, dict) and choice.word_dropout:
             ids = value["ids"]
-            dropped = (torch.rand(ids.shape, generator=generator) < choice.word_dropout) & (ids != 0)
-            inputs[name] = {**value, "ids": ids.masked_fill(dropped, UNKNOWN)}
-    return Batch(batch.rows, inputs, batch.targets, batch.present, batch.context)
+            drawn = random.levels("words", ids.shape[1], ids.device) < round(choice.word_dropout * 65536)
+            inputs[name] = {**value, "ids": ids.masked_fill(drawn & (ids != 0), UNKNOWN)}
+    return Batch(batch.rows, inputs, targets, batch.present, batch.context)
 
 
-def augment_pictures(pictures: torch.Tensor, options: Augmentation, generator: torch.Generator) -> torch.Tensor:
+def augment_pictures(pictures: torch.Tensor, options: Augmentation, random: RowRandom) -> torch.Tensor:
     """Pictures uint8 (B, C, H, W) changed at random, each in its own way; uint8 (B, C, H, W)."""
-    changed = pictures
-    if options.rotate_degrees:
-        changed = _rotate(changed, options.rotate_degrees, generator)
-    if options.flip or options.shift_pixels:
-        changed = _flip_and_shift(changed, options, generator)
-    if options.brightness or options.contrast or options.noise:
-        changed = _relight(changed, options, generator)
-    if options.cutout:
-        changed = _cut_out(changed, options.cutout, options.fill, generator)
+    warp = draw_warp(options, random, *pictures.shape[-2:]) if options.moves else None
+    return _changed(pictures, options, random, warp)
+
+
+def _changed(pictures: torch.Tensor, options: Augmentation, random: RowRandom, warp: Warp | None) -> torch.Tensor:
+    """In order: places, blur, light and noise, cutout; rounded once. On a processor by chunks that fit its cache."""
+    size = max(1, pictures[0].numel()) if len(pictures) else 1
+    chunk = max(1, CHUNK_PIXELS // size) if pictures.device.type == "cpu" else len(pictures)
+    if not (options.resamples or options.blur or options.relights) or chunk >= len(pictures):
+        return _chunk_changed(pictures, options, random, warp)
+    changed = torch.empty_like(pictures)
+    for start in range(0, len(pictures), chunk):
+        part = slice(start, start + chunk)
+        some = RowRandom(random.rows[part].astype(np.int64), *random.key)
+        moved = None if warp is None else Warp(warp.matrix[part], warp.offset[part], warp.mirrored[part], warp.copies)
+        changed[part] = _chunk_changed(pictures[part], options, some, moved)
     return changed
 
 
-def mask_sounds(log_mel: torch.Tensor, lengths: torch.Tensor, options: Augmentation,
-                generator: torch.Generator) -> torch.Tensor:
+def _chunk_changed(pictures: torch.Tensor, options: Augmentation, random: RowRandom, warp: Warp | None) -> torch.Tensor:
+    changed = pictures if warp is None else warp_pictures(pictures, warp)
+    if options.blur:
+        changed = blur(changed.float(), options, random)
+    if options.relights:
+        changed = relight(changed.float(), options, random)
+    if changed.dtype != torch.uint8:
+        changed = changed.add(0.5).clamp_(0, 255).to(torch.uint8)
+    return cut_out(changed, options, random) if options.cutout else changed
+
+
+def _follow(value: Field, follow: Follow, warp: Warp, batch: Batch, shape: torch.Size) -> Field:
+    """A target moved with its picture, whose (height, width) in the batch is `shape`."""
+    height, width = shape
+    if follow.kind == "mask":
+        if not isinstance(value, torch.Tensor) or value.shape[-2:] != shape:
+            raise SchemaError(f"expected masks of {width}×{height} pixels, as the picture has them in the batch")
+        return warp_masks(value, warp)
+    assert isinstance(value, dict)
+    framings = batch.context.get(follow.picture) or [None] * len(batch)
+    example = value["corners" if follow.kind == "boxes" else "points"]
+    scale, shift, framed = _framed(framings, example.device)
+    if follow.kind == "boxes":
+        inside = example.double() * scale.repeat(1, 1, 2) + shift.repeat(1, 1, 2)
+        moved, lengths, order = move_boxes(inside, value["lengths"], warp, height, width)
+        corners = ((moved - shift.repeat(1, 1, 2)) / scale.repeat(1, 1, 2)).to(example.dtype)
+        corners = torch.where(framed[:, None, None], corners, example)
+        labels = torch.where(framed[:, None], value["labels"].gather(1, order), value["labels"])
+        return {**value, "corners": corners, "labels": labels,
+                "lengths": torch.where(framed, lengths, value["lengths"])}
+    moved = move_points(example.double() * scale + shift, warp)
+    limit = torch.tensor([width, height], device=example.device)
+    inside_picture = ((moved >= 0) & (moved <= limit)).all(-1)
+    points = ((moved - shift) / scale).to(example.dtype)
+    points = torch.where(framed[:, None, None], points, example)
+    visible = torch.where(framed[:, None], value["visible"] & inside_picture, value["visible"])
+    swapped = torch.from_numpy(warp.mirrored).to(example.device) & framed
+    if bool(swapped.any()):
+        if not follow.mirror:
+            raise SchemaError("flip: expected the option 'mirror' of the points, a list saying which landmark each "
+                              "becomes in a mirror; give it in the schema, or leave flip out")
+        other = torch.tensor(follow.mirror, device=example.device)
+        points = torch.where(swapped[:, None, None], points[:, other], points)
+        visible = torch.where(swapped[:, None], visible[:, other], visible)
+    return {**value, "points": points, "visible": visible}
+
+
+def _framed(framings: list[Any], device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """How pictures lie in their squares: scale and shift float64 (B, 1, 2), and which rows have a picture."""
+    scale, shift = np.ones((len(framings), 1, 2)), np.zeros((len(framings), 1, 2))
+    for row, framing in enumerate(framings):
+        if framing is not None:
+            left, top, width, height = framing.box
+            scale[row, 0] = width / framing.original[0], height / framing.original[1]
+            shift[row, 0] = left, top
+    there = np.array([framing is not None for framing in framings], dtype=bool)
+    return tuple(torch.from_numpy(array).to(device) for array in (scale, shift, there))  # type: ignore[return-value]
+
+
+def mask_sounds(
+    log_mel: torch.Tensor, lengths: torch.Tensor, options: Augmentation, random: RowRandom
+) -> torch.Tensor:
     """Silence one run of frames within each sound and one run of bands; float32 (B, mels, T)."""
     batch, mels, frames = log_mel.shape
-    hidden = torch.zeros(batch, mels, frames, dtype=torch.bool)
+    hidden = torch.zeros(batch, mels, frames, dtype=torch.bool, device=log_mel.device)
     # At most half of a sound is hidden, whatever the option says, so that something is left to learn from.
     if options.time_mask:
-        widest = torch.minimum(lengths // 2, torch.tensor(options.time_mask))
-        hidden |= _runs(lengths, widest, frames, generator)[:, None, :]
+        known = lengths.cpu().numpy()
+        runs = _runs(known, np.minimum(known // 2, options.time_mask), frames, random, "time mask")
+        hidden |= runs.to(log_mel.device)[:, None, :]
     if options.frequency_mask:
-        bands = torch.full((batch,), mels)
-        widest = torch.full((batch,), min(options.frequency_mask, mels // 2))
-        hidden |= _runs(bands, widest, mels, generator)[:, :, None]
+        widest = np.full(batch, min(options.frequency_mask, mels // 2))
+        runs = _runs(np.full(batch, mels), widest, mels, random, "frequency mask")
+        hidden |= runs.to(log_mel.device)[:, :, None]
     return log_mel.masked_fill(hidden, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Mixed:
-    """A batch mixed with a permutation of itself: row i is weight[i] · row i + (1 − weight[i]) · row pair[i].
-
-    The loss is mixed alike: weight · loss(output, y) + (1 − weight) · loss(output, y[pair]).
-    """
-
-    batch: Batch
-    pair: torch.Tensor
-    weight: torch.Tensor
-
-
-def mixup(batch: Batch, alpha: float, kinds: Mapping[str, str], *, seed: int, epoch: int, step: int) -> Mixed:
-    """Mix every row with another one, with one weight from Beta(alpha, alpha) (Zhang et al. 2018, eq. 1).
-
-    Rows whose pair lacks a cell that they have, or the reverse, keep weight 1. Errors: SchemaError when an input is a
-    text or a category, whose cells cannot be mixed before they are embedded.
-    """
-    unfit = [name for name in batch.inputs if kinds[name] not in MIXABLE]
-    if unfit:
-        raise SchemaError(f"mixup: expected inputs of kind {', '.join(MIXABLE)}; {', '.join(unfit)} cannot be mixed; "
-                          "set mixup_alpha to 0")
-    generator = torch_generator(seed, "mixup", epoch, step)
-    rows = len(batch)
-    pair = torch.randperm(rows, generator=generator)
-    share = float(np.random.default_rng(seed_of(seed, "mixup share", epoch, step)).beta(alpha, alpha)) if alpha else 1.0
-    weight = torch.full((rows,), share)
-    for name in batch.inputs:
-        there = batch.present.get(name)
-        if there is not None:
-            weight = torch.where(there == there[pair], weight, torch.ones(()))
-    inputs: dict[str, Field] = {}
-    for name, value in batch.inputs.items():
-        if isinstance(value, dict):
-            lengths = torch.where(weight < 1, torch.maximum(value["lengths"], value["lengths"][pair]), value["lengths"])
-            inputs[name] = {"log_mel": _mix(value["log_mel"], pair, weight), "lengths": lengths}
-        else:
-            inputs[name] = _mix(value, pair, weight)
-    return Mixed(Batch(batch.rows, inputs, batch.targets, batch.present, batch.context), pair, weight)
-
-
-def _mix(value: torch.Tensor, pair: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    share = weight.view(-1, *[1] * (value.ndim - 1))
-    mixed = share * value + (1 - share) * value[pair]
-    return mixed.round_().to(torch.uint8) if value.dtype == torch.uint8 else mixed
+def _runs(lengths: np.ndarray, widest: np.ndarray, places: int, random: RowRandom, purpose: str) -> torch.Tensor:
+    """One run of up to `widest` places inside each length: bool (B, places)."""
+    size, start = random.uniform(purpose, 2).T
+    width = np.floor(size * (widest + 1))
+    first = np.floor(start * (lengths - width + 1))
+    place = np.arange(places)
+    return torch.from_numpy((place >= first[:, None]) & (place < (first + width)[:, None]))
 
 
 def _kept_absent(changed: torch.Tensor, value: torch.Tensor, present: torch.Tensor | None) -> torch.Tensor:
     if present is None or bool(present.all()):
         return changed
     return torch.where(present.view(-1, *[1] * (value.ndim - 1)), changed, value)
-
-
-def _flip_and_shift(pictures: torch.Tensor, options: Augmentation, generator: torch.Generator) -> torch.Tensor:
-    batch, channels, height, width = pictures.shape
-    most = options.shift_pixels
-    down, right = torch.randint(-most, most + 1, (2, batch, 1), generator=generator)
-    columns = (torch.arange(width) + right).clamp_(0, width - 1)
-    if options.flip:
-        flipped = torch.rand(batch, 1, generator=generator) < 0.5
-        columns = torch.where(flipped, width - 1 - columns, columns)
-    if most:
-        # Whole rows first, which are copied in one go, then columns within each row.
-        rows = (torch.arange(height) + down).clamp_(0, height - 1)
-        first = (torch.arange(batch * channels) * height).view(batch, channels, 1)
-        index = (first + rows[:, None]).view(-1)
-        pictures = pictures.reshape(-1, width).index_select(0, index).view(batch, channels, height, width)
-    return pictures.gather(3, columns.view(batch, 1, 1, width).expand(batch, channels, height, width))
-
-
-def _rotate(pictures: torch.Tensor, degrees: float, generator: torch.Generator) -> torch.Tensor:
-    batch, _, height, width = pictures.shape
-    angle = (torch.rand(batch, generator=generator) * 2 - 1) * math.radians(degrees)
-    cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros(batch)
-    # grid_sample measures both axes from −1 to 1: a rotation of a picture that is no square needs its aspect.
-    turn = torch.stack([torch.stack([cosine, -sine * (height / width), zero], 1),
-                        torch.stack([sine * (width / height), cosine, zero], 1)], 1)
-    grid = F.affine_grid(turn, list(pictures.shape), align_corners=False)
-    turned = F.grid_sample(pictures.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return turned.round_().clamp_(0, 255).to(torch.uint8)
-
-
-def _relight(pictures: torch.Tensor, options: Augmentation, generator: torch.Generator) -> torch.Tensor:
-    batch = len(pictures)
-    shift, stretch = (torch.rand(2, batch, 1, 1, 1, generator=generator) * 2 - 1).unbind(0)
-    changed = pictures.float()
-    if options.contrast:
-        mean = changed.mean((1, 2, 3), keepdim=True)
-        changed = (changed - mean) * (1 + options.contrast * stretch) + mean
-    if options.brightness:
-        changed = changed + 255 * options.brightness * shift
-    if options.noise:
-        changed = changed + 255 * options.noise * torch.randn(changed.shape, generator=generator)
-    return changed.round().clamp_(0, 255).to(torch.uint8)
-
-
-def _cut_out(pictures: torch.Tensor, side: int, fill: int, generator: torch.Generator) -> torch.Tensor:
-    batch, _, height, width = pictures.shape
-    # The centre may lie anywhere, so that part of the square may fall outside (DeVries and Taylor, section 3.2).
-    middle = torch.rand(2, batch, 1, generator=generator) * torch.tensor([height, width]).view(2, 1, 1)
-    top, left = (middle - side / 2).round().long()
-    down, along = torch.arange(height), torch.arange(width)
-    rows = (down >= top) & (down < top + side)
-    columns = (along >= left) & (along < left + side)
-    return pictures.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], fill)
-
-
-def _runs(lengths: torch.Tensor, widest: torch.Tensor, places: int, generator: torch.Generator) -> torch.Tensor:
-    """One run of up to `widest` places inside each length: bool (B, places)."""
-    size, start = torch.rand(2, len(lengths), generator=generator)
-    width = (size * (widest + 1)).long()
-    first = (start * (lengths - width + 1)).long()
-    place = torch.arange(places)
-    return (place >= first[:, None]) & (place < (first + width)[:, None])

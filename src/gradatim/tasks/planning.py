@@ -29,7 +29,7 @@ WORTH = 0.85  # another placement is taken when it needs less than this share of
 class Epochs:
     """The batches of an epoch as a sequence, so that a resumed run skips without making them."""
 
-    def __init__(self, order: list[np.ndarray], make: Callable[[np.ndarray, int], Batch]) -> None:
+    def __init__(self, order: list[np.ndarray], make: Callable[[np.ndarray], Batch]) -> None:
         self.order = order
         self.make = make
 
@@ -39,7 +39,7 @@ class Epochs:
     def __getitem__(self, index: int) -> Batch:
         if index >= len(self.order):
             raise IndexError(index)
-        return self.make(self.order[index], index)
+        return self.make(self.order[index])
 
 
 def decide(trainer: "NetworkTrainer", rows: np.ndarray, held: np.ndarray) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gradatim.data.augment_options import AugmentRequest
 from gradatim.data.codecs import Codec, codec_for
 from gradatim.data.schema import Column, Schema
 from gradatim.data.split import Split, folds
@@ -53,6 +54,13 @@ class Choices:
     learning_rate: float | None = None
     estimator: ChosenEstimator | None = None
     fine_tune: bool = False
+    augment: AugmentRequest | None = None
+
+    @property
+    def mixing(self) -> tuple[float, float]:
+        """The strengths of mixup and cutmix."""
+        asked = self.augment
+        return (self.mixup, 0.0) if asked is None else (asked.mixup or self.mixup, asked.cutmix)
 
 
 @dataclass(slots=True)

@@ -5,14 +5,14 @@ function of data and seed, so that a resumed run ends with the same weights.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from gradatim.data.augment import Mixed, augment, default_augmentation, mixup
+from gradatim.data.augment import Augmentation, Follow, Mixed, augment, default_augmentation, mix
 from gradatim.data.batch import Batch
 from gradatim.data.codecs import Codec, codec_for
 from gradatim.data.loader import Encoded, batch_order
@@ -124,24 +124,33 @@ class NetworkTrainer:
         return found
 
     def maker(self, encoded: Encoded, plan: Plan, name: str) -> Callable[..., Batch]:
-        """Batch maker: rows and step → augmented batch, a pure function of (seed, epoch, step)."""
+        """Batch maker: rows → augmented batch on the network's device, each row a function of (seed, epoch, row)."""
         line = self.line
         inputs = [column.name for column in line.columns]
         kinds = {column.name: column.kind for column in line.columns}
-        options = {n: default_augmentation(k, encoded.codecs[n].describe()) for n, k in kinds.items()}
-        if line.choices.flip:
-            options = {n: replace(o, flip=kinds[n] == "image") for n, o in options.items()}
+        options = self.augmentation(encoded.codecs)
+        mixup, cutmix = line.choices.mixing
         seed = seed_of(plan.seed, name)
 
-        def make(rows: np.ndarray, index: int, epoch: int = 0) -> Batch:
-            batch = encoded.batch(rows, inputs, [line.task.target])
-            batch = augment(batch, options, kinds, seed=seed, epoch=epoch, step=index)
-            if not line.choices.mixup:
+        def make(rows: np.ndarray, epoch: int = 0) -> Batch:
+            batch = encoded.batch(rows, inputs, [line.task.target]).to(plan.placement.device)
+            batch = augment(batch, options, kinds, seed=seed, epoch=epoch, follows=follows_of(line.task))
+            if not mixup and not cutmix:
                 return batch
-            mixed = mixup(batch, line.choices.mixup, kinds, seed=seed, epoch=epoch, step=index)
-            return mix_targets(mixed, line.task)
+            return mix_targets(mix(batch, kinds, mixup=mixup, cutmix=cutmix, seed=seed, epoch=epoch), line.task)
 
         return make
+
+    def augmentation(self, codecs: Mapping[str, Codec]) -> dict[str, Augmentation]:
+        """What may happen to each input: careful defaults, then what the user asked for."""
+        found = {}
+        for column in self.line.columns:
+            options = default_augmentation(column.kind, codecs[column.name].describe())
+            if self.line.choices.flip and column.kind == "image":
+                options = replace(options, flip=0.5)
+            asked = self.line.choices.augment
+            found[column.name] = options if asked is None else asked.of(column.name, column.kind, options)
+        return found
 
     def train(self, name: str, rows: np.ndarray, held: np.ndarray | None, plan: Plan) -> NetworkMember:
         """Train one network on `rows`, watching `held` when given; goes on from its checkpoint when there is one."""
@@ -157,7 +166,7 @@ class NetworkTrainer:
 
         def batches(epoch: int) -> Sequence[Batch]:
             order = batch_order(rows, plan.batch_size, seed=seed, epoch=epoch)
-            return Epochs(order[: plan.steps_per_epoch], lambda r, i: make(r, i, epoch))  # type: ignore[return-value]
+            return Epochs(order[: plan.steps_per_epoch], lambda r: make(r, epoch))  # type: ignore[return-value]
 
         def evaluate() -> dict[str, float]:
             assert held is not None
@@ -223,6 +232,12 @@ class NetworkTrainer:
     def _best_epoch(self, name: str, plan: Plan) -> int:
         rows = [row for row in self.histories[name] if row.get(MONITOR) is not None]
         return min(rows, key=lambda row: row[MONITOR])["epoch"] if rows else plan.epochs
+
+
+def follows_of(task: Any) -> dict[str, Follow]:
+    """The target of the task where it lies in a picture and moves with it."""
+    follow = getattr(task, "follow", None)
+    return {} if follow is None else {task.target: follow}
 
 
 def mix_targets(mixed: Mixed, task: Any) -> Batch:
