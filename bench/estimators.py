@@ -3,7 +3,8 @@
 `python -m bench estimators [--topic linear …] [--workload NAME …] [--sweep] [--turns N] [--name NAME]`. A topic is a
 module of bench/workloads. Each workload runs in a fresh process, its contenders in turns; then each contender once more
 alone, in a process of its own, for its first call and its memory, ours also with nothing compiled. The ratio is the
-median over turns of the contender's seconds over ours: above one, ours is faster.
+median over turns of the contender's seconds over ours: above one, ours is faster; the processor ratio is that of the
+seconds of all threads, which other programs on the machine disturb less.
 """
 
 import argparse
@@ -55,6 +56,7 @@ def compare(topic: str, name: str, turns: int | None) -> list[dict[str, Any]]:
             "contender": contender,
             "seconds": one["seconds"],
             "ratio": one["ratio"],
+            "processor ratio": one["processor_ratio"],
             **{"quality": quality_text(one["quality"]), "first call": single.get("first")},
             "compiled anew": None,
             "peak MB": single.get("megabytes"),
@@ -160,10 +162,10 @@ def main(arguments: list[str]) -> None:
         if importlib.util.find_spec(peer):
             import_module(peer)
     kind = "growth" if chosen.sweep else "targets"
-    note = "Seconds, medians of turns; ratio: contender over gradatim within a turn. " + (
+    note = "Seconds, medians of turns; ratios: contender over gradatim within a turn. " + (
         "The exponent p of seconds ∝ sizeᵖ is that of the larger half of the sizes." if chosen.sweep else
         "First call: in a fresh process, with what numba has cached on disk; compiled anew: with an empty cache."
     )
-    topics = "_".join(chosen.topic) if chosen.topic != there else "all"
+    topics = "_".join(chosen.topic) if set(chosen.topic) != set(TOPICS) else "all"
     print(report(chosen.name or f"estimators_{kind}_{topics}", " ".join(["python -m bench estimators", *arguments]),
                  rows, note=note))  # fmt: skip

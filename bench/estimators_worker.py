@@ -35,6 +35,7 @@ def in_turns(workload: Workload, turns: int, left_out: list[str]) -> dict[str, A
             "seconds": timing.median,
             "processor_seconds": timing.processor_median,
             "ratio": paired_ratio(timing.seconds, timings["gradatim"].seconds),
+            "processor_ratio": paired_ratio(timing.processor_seconds, timings["gradatim"].processor_seconds),
             "quality": workload.quality(results[name]),
         }
         for name, timing in timings.items()
