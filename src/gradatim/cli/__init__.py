@@ -19,6 +19,7 @@ COMMANDS = {
     "fit": ("gradatim.cli.fit:fit", "From a table to a checked, explained, saved model."),
     "predict": ("gradatim.cli.predict:predict", "Answer the rows of a table with a saved run."),
     "evaluate": ("gradatim.cli.evaluate:evaluate", "Score a run, or anybody's predictions, against labels."),
+    "export": ("gradatim.cli.export:export", "Write a run as ONNX or PyTorch's archive, checked; int8 too."),
     "report": ("gradatim.cli.report:report", "Write the report of a run: one offline HTML file."),
     "graph": ("gradatim.cli.graph:graph", "Show a formula as a computation graph, with its gradients."),
     "race": ("gradatim.cli.race:race", "Race optimisers down a surface: table, picture, animation."),
