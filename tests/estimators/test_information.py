@@ -17,7 +17,8 @@ from gradatim.estimators.information import (
     wasserstein,
 )
 
-weights = st.lists(st.floats(0, 1), min_size=4, max_size=4).filter(lambda values: sum(values) > 0.01)
+share = st.just(0.0) | st.floats(1e-9, 1)
+weights = st.lists(share, min_size=4, max_size=4).filter(lambda values: sum(values) > 0.01)
 
 
 def normal(values):
@@ -42,6 +43,10 @@ def test_rows_are_distributions_and_excluded_values_are_infinitely_surprising():
     P = np.array([[0.5, 0.5], [1.0, 0.0]])
     np.testing.assert_allclose(entropy(P, base=2), [1.0, 0.0])
     assert kl_divergence(P, [1.0, 0.0]).tolist() == [np.inf, 0.0] == cross_entropy(P, [1.0, 0.0]).tolist()
+
+
+def test_the_least_numbers_do_not_count_as_excluded():
+    assert jensen_shannon([1.0, 0.0], [1.0, 5e-324]) == pytest.approx(0)
 
 
 def test_mutual_information_equals_scikit_learn_and_is_zero_for_independence():
