@@ -207,18 +207,20 @@ def _step_limit(most_steps: int, taken: int, stride: int, unbounded: bool) -> in
 
 
 def _fetch(rows: Rows, state: Solution, tolerance: float, count: int) -> bool:
-    """Bring in the worst violators from outside; True if any came."""
-    dual, beta = state.dual, state.beta
-    wanted = smo.worst(state.residual, beta, dual.lower, dual.upper, dual.epsilon, rows.held, tolerance / 2, count)
+    """Bring in the worst violators from outside; True if any came. The worst pair of all is there afterwards."""
+    dual, beta, residual = state.dual, state.beta, state.residual
+    wanted = smo.worst(residual, beta, dual.lower, dual.upper, dual.epsilon, rows.held, tolerance / 2, count)
     excess = len(rows.places) + len(wanted) - rows.limit
     if len(wanted) and excess > 0:
-        # Those farthest from having to move again are given up; at least two of the worst stay.
         up, low = smo.offsets(beta, dual.lower, dual.upper, dual.epsilon)
-        residual = state.residual
+        pair = np.array([np.argmax(residual + up), np.argmin(residual + low)])
+        wanted = np.concatenate([pair[~rows.held[pair]], np.setdiff1d(wanted, pair)])
+        # Given up are those farthest from having to move again, some more than need be so that it is seldom done.
         urgency = np.maximum(residual + up - state.least, state.most - residual - low)[rows.places]
-        excess = min(len(rows.places), max(excess, min(rows.limit // 4, len(rows.places) - 2)))
-        order = np.argsort(urgency, kind="stable")
-        rows.drop(order[:excess])
+        urgency[np.isin(rows.places, pair)] = np.inf
+        room = int(np.isin(rows.places, pair).sum())
+        excess = min(max(excess, rows.limit // 4), len(rows.places) - room)
+        rows.drop(np.argsort(urgency, kind="stable")[:excess])
         wanted = wanted[: rows.limit - len(rows.places)]
     if len(wanted):
         rows.fetch(wanted)

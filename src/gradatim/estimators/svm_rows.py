@@ -53,8 +53,6 @@ def read(estimator: Any, X: Any, y: Any, sample_weight: Any, *, classify: bool) 
         raise ValueError(f"Precomputed matrix must be a square matrix; X is {X.shape[0]} by {X.shape[1]}")
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     place = np.flatnonzero(weights > 0)
-    if not len(place):
-        raise ValueError("sample_weight: expected at least one positive weight, received zeros only")
     classes = np.empty(0)
     if classify:
         check_classification_targets(y)
