@@ -47,11 +47,9 @@ def from_covariance(X: Matrix, means: np.ndarray, count: int | None, *, exact: b
             return axes
         return _eigen(gram.gram(X, means, ones), count, rows)
     dual = _eigen(gram.kernel(X, means, ones), count, rows)
-    components = gram.centred_transpose_product(X, means, dual.components.T)
-    # Aᵀu has length s: a direction that is all rounding has none, and is filled up to an orthonormal set.
-    components, _ = np.linalg.qr(components)
-    signs = np.sign(np.einsum("dk,dk->k", components, gram.centred_transpose_product(X, means, dual.components.T)))
-    return Axes(dual.variances, (components * np.where(signs == 0, 1, signs)).T, dual.total)
+    # Aᵀu has the length of its singular value: one that is all rounding is filled up to an orthonormal set.
+    components, triangle = np.linalg.qr(gram.centred_transpose_product(X, means, dual.components.T))
+    return Axes(dual.variances, (components * np.where(np.diag(triangle) < 0, -1, 1)).T, dual.total)
 
 
 def _eigen(matrix: np.ndarray, count: int | None, rows: int) -> Axes:
