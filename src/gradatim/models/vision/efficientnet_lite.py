@@ -21,8 +21,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from gradatim.nn.channel_width import rounded_channels
 from gradatim.nn.init import initialise_convolutional
 from gradatim.nn.precision import at_least_float32
+from gradatim.nn.stochastic_depth import StochasticDepth
 
 # kernel, stride, expansion, channels out, repeats
 STAGES = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3), (5, 2, 6, 192, 4),
@@ -36,7 +38,8 @@ def norm(channels: int) -> nn.BatchNorm2d:
 
 
 class SameConvolution(nn.Conv2d):
-    """Convolution with TensorFlow's padding 'same': (B, C, H, W) → (B, out, ⌈H / stride⌉, ⌈W / stride⌉), no bias."""
+    """Convolution with TensorFlow's padding 'same': (B, C, H, W) → (B, out, ⌈H / stride⌉, ⌈W / stride⌉), no bias until a
+    batch norm is folded into it."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
@@ -44,11 +47,11 @@ class SameConvolution(nn.Conv2d):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
         if stride == 1:  # kernels are odd: the same on both sides
-            return F.conv2d(values, self.weight, padding=kernel // 2, groups=self.groups)
+            return F.conv2d(values, self.weight, self.bias, padding=kernel // 2, groups=self.groups)
         high, wide = ((math.ceil(side / stride) - 1) * stride + kernel - side for side in values.shape[-2:])
         high, wide = max(high, 0), max(wide, 0)
         values = F.pad(values, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
-        return F.conv2d(values, self.weight, stride=stride, groups=self.groups)
+        return F.conv2d(values, self.weight, self.bias, stride=stride, groups=self.groups)
 
 
 class InvertedBottleneck(nn.Module):
@@ -67,7 +70,8 @@ class InvertedBottleneck(nn.Module):
         self._bn1 = norm(wide)
         self._project_conv = SameConvolution(wide, outputs, 1)
         self._bn2 = norm(outputs)
-        self.expansion, self.straight, self.drop = expansion, stride == 1 and inputs == outputs, drop
+        self.expansion, self.straight = expansion, stride == 1 and inputs == outputs
+        self.stochastic_depth = StochasticDepth(drop)
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         branch = values
@@ -75,12 +79,7 @@ class InvertedBottleneck(nn.Module):
             branch = F.relu6(self._bn0(self._expand_conv(branch)))
         branch = F.relu6(self._bn1(self._depthwise_conv(branch)))
         branch = self._bn2(self._project_conv(branch))
-        if not self.straight:
-            return branch
-        if self.training and self.drop:
-            keep = torch.rand(len(branch), 1, 1, 1, device=branch.device) >= self.drop
-            branch = branch * keep / (1 - self.drop)
-        return values + branch
+        return values + self.stochastic_depth(branch) if self.straight else branch
 
 
 class EfficientNetLite(nn.Module):
@@ -99,7 +98,7 @@ class EfficientNetLite(nn.Module):
         blocks: list[tuple[int, int, int, int, int]] = []
         inputs = STEM
         for place, (kernel, stride, expansion, channels, repeats) in enumerate(STAGES):
-            outputs = rounded(channels * width)
+            outputs = rounded_channels(channels * width)
             first_or_last = place in (0, len(STAGES) - 1)
             for number in range(repeats if first_or_last else math.ceil(repeats * depth)):
                 blocks.append((kernel, stride if number == 0 else 1, expansion, inputs, outputs))
@@ -120,12 +119,6 @@ class EfficientNetLite(nn.Module):
             values = block(values)
         values = F.relu6(self._bn1(self._conv_head(values))).mean((2, 3))
         return at_least_float32(self._fc(self._dropout(values)))
-
-
-def rounded(channels: float, divisor: int = 8) -> int:
-    """The nearest multiple of 8, but not under 90 % of the number asked for."""
-    nearest = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return nearest + divisor if nearest < 0.9 * channels else nearest
 
 
 def efficientnet_lite0(num_classes: int = 1000, in_channels: int = 3, drop_connect: float = 0.2) -> EfficientNetLite:
