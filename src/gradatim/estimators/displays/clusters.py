@@ -130,7 +130,7 @@ class ClusterStepsDisplay:
             axes.set_xlabel(self.names[0], color=INK)
             axes.set_ylabel(self.names[1], color=INK)
             canvas.draw()
-            images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3]).quantize(64))
+            images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3]).quantize(256))
         beat = round(1000 / frames_per_second)
         durations = [beat] * (len(images) - 1) + [4 * beat]
         path = Path(path)
