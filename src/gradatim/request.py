@@ -8,14 +8,16 @@ from typing import Any
 import msgspec
 
 from gradatim.data.augment_options import AugmentRequest
-from gradatim.data.codecs import CODECS
+from gradatim.data.codecs import INPUTS
 from gradatim.data.schema import Schema
 from gradatim.data.table import Table
 from gradatim.errors import GradatimError, SchemaError
 from gradatim.files import read_json
 from gradatim.models.address import full_address
-from gradatim.tasks import TASK_OF_KIND, TASKS
+from gradatim.tasks import IN_PICTURES, TASK_OF_KIND, TASKS, SupervisedTask, task_class
 from gradatim.tasks.chosen import ChosenEstimator
+from gradatim.tasks.facts import check_metric
+from gradatim.tasks.placed import picture_of
 from gradatim.tasks.supervised import Choices
 from gradatim.train.optim import OPTIMIZERS
 from gradatim.weights import find, path_of
@@ -96,8 +98,8 @@ def check_columns(schema: Schema, table: Table) -> None:
             "write a new one with `gradatim schema`"
         )
     for column in schema.inputs:
-        if column.kind not in CODECS:
-            raise SchemaError(f"column '{column.name}': expected an input of kind {', '.join(CODECS)}; received "
+        if column.kind not in INPUTS:
+            raise SchemaError(f"column '{column.name}': expected an input of kind {', '.join(INPUTS)}; received "
                               f"{column.kind}, which cannot be read yet; --ignore it")
 
 
@@ -115,6 +117,18 @@ def pick_task(schema: Schema) -> str:
             f"received {name!r}; where its cells are classes, say --kind {targets[0].name}=category"
         )
     return name
+
+
+def task_of(table: Table, schema: Schema, request: Request) -> SupervisedTask:
+    """The task, with what it learns of its target from the rows of a table."""
+    name = pick_task(schema)
+    check_metric(request.metric, name)
+    column = schema.targets[0]
+    placed = {"picture": picture_of(schema, name)} if name in IN_PICTURES else {}
+    task = task_class(name).fit(column, table.cells(column.name), metric=request.metric,
+                                class_weights=request.class_weights, **placed)
+    check_metric(request.metric, name, len(task.classes))
+    return task
 
 
 def read_encoders(encoders: Mapping[str, str], schema: Schema) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -39,13 +39,17 @@ from gradatim.evaluate.predictions import Predictions
 from gradatim.evaluate.thresholds import choose_threshold
 from gradatim.files import read_json, write_atomic, write_json
 from gradatim.problems import Problems
-from gradatim.request import Request, check_columns, choices_of, pick_task, read_encoders, read_request
-from gradatim.tasks import SupervisedTask, Task, task_class
+from gradatim.request import Request, check_columns, choices_of, read_encoders, read_request, task_of
+from gradatim.tasks import SupervisedTask, Task
 from gradatim.tasks.facts import assemble_facts, check_metric, fingerprint, score_rows
 from gradatim.tasks.memo import Clock, Memo
+from gradatim.tasks.placed import said_of, truth_of
 from gradatim.tasks.source import Source
 from gradatim.tasks.supervised import Choices, Outcome, fit_supervised
 from gradatim.tasks.worth import ledger_of
+
+if TYPE_CHECKING:
+    from gradatim.evaluate.explain.explanation import Explanation
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -145,7 +149,7 @@ def _fit(
     if request.split is not None:
         chosen = chosen.changed(request.split, role="ignore", why=("it says which part of the split a row is in",))
     encoders = read_encoders(request.encoders, chosen)
-    task = _task(table, chosen, request)
+    task = task_of(table, chosen, request)
     choices = choices_of(request, encoders, task.name, chosen)
     test_table = None if test is None else read_table(test)
     lacking = [c.name for c in chosen.inputs if test_table is not None and c.name not in test_table.frame.columns]
@@ -156,7 +160,7 @@ def _fit(
     ties = find_ties(table, chosen, problems=problems)
     split = make_split(table, chosen, seed=request.seed, ties=ties, column=request.split)
     if not task.classes:  # mean and deviation of a target of numbers come from the training rows
-        task = _task(table.take(split.train), chosen, request)
+        task = task_of(table.take(split.train), chosen, request)
     findings = audit_table(table, chosen, test=test_table, split=split, ties=ties, seed=request.seed)
     clock.note("audit and split", time.perf_counter() - began)
     say(f"split: {len(split.train)} train, {len(split.development)} development, {len(split.test)} test rows; "
@@ -201,16 +205,6 @@ def _train(
 def replace_seconds(clock: Clock, share: float) -> Clock:
     """The same clock with a share of its seconds."""
     return replace(clock, seconds=clock.seconds * share)
-
-
-def _task(table: Table, schema: Schema, request: Request) -> SupervisedTask:
-    name = pick_task(schema)
-    check_metric(request.metric, name)
-    column = schema.targets[0]
-    cells = table.cells(column.name)
-    task = task_class(name).fit(column, cells, metric=request.metric, class_weights=request.class_weights)
-    check_metric(request.metric, name, len(task.classes))
-    return task
 
 
 def _finish(
@@ -263,8 +257,7 @@ class Run:
         table = read_table(source)
         answer = self.answer(table, id=id, problems=problems)
         ids = {id: table.cells(id)} if id else None
-        rows = np.arange(len(table))
-        return self.task.predictions(answer, rows, ids=ids)
+        return said_of(self.task, answer, table, np.arange(len(table)), ids)
 
     def answer(self, table: Table, *, id: str | None = None, problems: Problems | None = None) -> np.ndarray:
         """Probabilities (N, C) in the order of the task's classes, or numbers (N,)."""
@@ -301,7 +294,7 @@ class Run:
         if target not in table.frame.columns:
             raise DataError(f"{table.source}: expected labels in column '{target}', found none; pass --labels FILE")
         self._check_columns(table, None)
-        truth = self.task.labels(table.cells(target))
+        truth = truth_of(self.task, table)
         answer = self.artifact.ensemble.answer(Source(table))
         scores = score_rows(self.task, answer, truth)
         if constraint is not None:
@@ -317,6 +310,19 @@ class Run:
                 "metric": noted, "value": scores["metrics"].get(noted, {}).get("value"),
             })
         return scores
+
+    def explain(self, source: Any = None, rows: Any = (0,), **options: Any) -> "list[Explanation]":
+        """Why these rows (a number or several) of a table were answered so; source None: the table that was fitted.
+
+        The options are those of `gradatim.tasks.explain.explain_rows`: method ("removal", "exact", "saliency",
+        "smooth_grad", "integrated_gradients", "grad_cam"), of (a class), check.
+        """
+        from gradatim.tasks.explain import explain_table
+
+        table = self._fitted_table() if source is None else read_table(source)
+        if table is not None:
+            self._check_columns(table, None)
+        return explain_table(self.artifact.ensemble, self.artifact.schema, table, rows, **options)
 
     def report(self, path: Path | str | None = None) -> str:
         """The report as one offline HTML page; written to `path` when given.
@@ -362,7 +368,8 @@ class Run:
 
         if outcome is not None:
             write_history(folder, outcome)
-            write_predictions(folder, outcome)
+            if table is not None:
+                write_predictions(folder, outcome, table)
         write_json(folder / REQUEST, self.artifact.recipe.get("request", {}))  # first: the mark of an unfinished run
         self.artifact.schema.save(folder / "schema.json")
         if self.facts:  # a run that was put together by hand has none to tell

@@ -153,6 +153,20 @@ def test_bad_input_is_refused_in_one_line(labels: object, probabilities: object,
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
+def made_up_places(task: str, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and answers as `gradatim.evaluate.placing` has them."""
+    random = np.random.default_rng(1)
+    if task == "localisation":
+        there, box = random.random(rows) < 0.8, random.uniform(0.3, 0.6, (rows, 4))
+        labels = np.column_stack([there, np.where(there[:, None], box, np.nan), random.integers(0, 3, rows), there * 90])
+        return labels, np.column_stack([random.random(rows), box + random.normal(0, 0.05, box.shape),
+                                        random.dirichlet([1, 1, 1], rows)])
+    points = random.random((rows, 2, 2))
+    labels = np.concatenate([points, random.integers(0, 2, (rows, 2, 1))], axis=2).reshape(rows, -1)
+    said = np.concatenate([points + random.normal(0, 0.04, points.shape), random.random((rows, 2, 1))], axis=2)
+    return np.column_stack([labels, random.uniform(50, 200, rows)]), said.reshape(rows, -1)
+
+
 def test_influence_is_the_derivative_by_the_weight_of_a_row() -> None:
     """Against the jackknife: (n − 1)(θ − θ without row i) tends to the influence."""
     labels, probabilities = made_up(3, 400)
@@ -160,6 +174,8 @@ def test_influence_is_the_derivative_by_the_weight_of_a_row() -> None:
     for name, metric in METRICS.items():
         if metric.task == "regression":
             truth, answer = numbers * 0.8 + 0.1 * labels + 1, numbers + 1
+        elif metric.task in ("localisation", "landmarks"):
+            truth, answer = made_up_places(metric.task, 400)
         elif name in ("f1", "precision", "recall"):
             truth, answer = (labels == 1).astype(int), np.stack([1 - probabilities[:, 1], probabilities[:, 1]], axis=1)
         else:
@@ -168,7 +184,7 @@ def test_influence_is_the_derivative_by_the_weight_of_a_row() -> None:
         assert influence.sum() == pytest.approx(0, abs=1e-8 * len(truth)) or name == "median_absolute_error"
         if name == "median_absolute_error":
             continue
-        left_out = [399 * (value - m.metric_value(name, np.delete(truth, i), np.delete(answer, i, axis=0)))
+        left_out = [399 * (value - m.metric_value(name, np.delete(truth, i, axis=0), np.delete(answer, i, axis=0)))
                     for i in range(0, 400, 7)]
         scale = np.abs(influence).max() + 1e-12
         assert np.abs(np.array(left_out) - influence[::7]).max() / scale < 0.05, name

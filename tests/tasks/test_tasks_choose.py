@@ -107,7 +107,7 @@ def test_numbers_have_no_temperature_and_average_too() -> None:
 
 @pytest.mark.parametrize("spread", [0.0, 1e-9])
 def test_equal_candidates_do_not_divide_by_zero(spread: float) -> None:
-    task: Any = SimpleNamespace(classes=[], row_losses=lambda answer, labels: (answer - labels) ** 2)
+    task: Any = SimpleNamespace(classes=[], loss_title="loss", row_losses=lambda answer, labels: (answer - labels) ** 2)
     truth = np.zeros(5)
     candidates = [Candidate(n, "head", (), np.full(5, spread), 0.0) for n in "ab"]
     weigh(candidates, truth, task)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from gradatim.errors import DataError
+from gradatim.evaluate import placing
 
 SMALLEST_PROBABILITY = 1e-15
 
@@ -22,7 +23,7 @@ class Metric:
     title: str
     higher_is_better: bool
     needs_probabilities: bool
-    task: Literal["classification", "regression"]
+    task: Literal["classification", "regression", "localisation", "landmarks"]
     percent: bool = False
 
 
@@ -43,6 +44,10 @@ METRICS: dict[str, Metric] = {
     "r2": Metric("R² (share of variance explained)", True, False, "regression"),
     "median_absolute_error": Metric("median absolute error", False, False, "regression"),
     "mape": Metric("mean absolute percentage error", False, False, "regression", percent=True),
+    **{name: Metric(title, rising, False, "localisation", percent=percent)
+       for name, (title, rising, percent) in placing.LOCALISATION.items()},
+    **{name: Metric(title, rising, False, "landmarks", percent=percent)
+       for name, (title, rising, percent) in placing.LANDMARKS.items()},
 }
 
 
@@ -55,6 +60,8 @@ def metric_named(name: str) -> Metric:
 
 def metric_value(name: str, labels: np.ndarray, answer: np.ndarray) -> float:
     """Value of a metric. labels (N,) class numbers or numbers; answer (N, C) probabilities or (N,) numbers.
+
+    Those of boxes and points: rows as `gradatim.evaluate.placing` has them.
 
     NaN where it is not defined (an AUC with one class only, a recall without positives).
 
@@ -76,6 +83,8 @@ def measure(name: str, labels: np.ndarray, answer: np.ndarray) -> tuple[float, n
         raise DataError(f"expected at least one labelled row to compute {name}, received none")
     if len(labels) != len(answer):
         raise DataError(f"expected one answer a label, received {len(answer)} answers for {len(labels)} labels")
+    if metric.task in ("localisation", "landmarks"):
+        return placing.measured(name, labels, answer)
     if metric.task == "regression":
         return _measure_numbers(name, labels.astype(np.float64), answer)
     if name in ("roc_auc", "average_precision"):

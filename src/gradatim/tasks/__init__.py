@@ -11,8 +11,11 @@ __all__ = ["TASKS", "TASK_OF_KIND", "SupervisedTask", "Task", "task_class", "tas
 TASKS = {
     "classification": "gradatim.tasks.classification.Classification",
     "regression": "gradatim.tasks.regression.Regression",
+    "localisation": "gradatim.tasks.localisation.Localisation",
+    "landmarks": "gradatim.tasks.landmarks.Landmarks",
 }
-TASK_OF_KIND = {"category": "classification", "number": "regression"}
+TASK_OF_KIND = {"category": "classification", "number": "regression", "boxes": "localisation", "points": "landmarks"}
+IN_PICTURES = ("localisation", "landmarks")  # tasks whose target lies in a picture; `fit` is given its column
 
 
 def task_class(name: Any) -> Any:

@@ -101,7 +101,7 @@ def weigh(candidates: Sequence[Candidate], labels: np.ndarray, task: Any) -> tup
         averaged, labels[shared]
     )
     error = gain.std() / max(len(gain), 1) ** 0.5
-    measure = "log loss" if task.classes else "squared error in variances"
+    measure = task.loss_title
     if (weights > 0).sum() > 1 and gain.mean() > 0.5 * error:
         final = weights
         names = " + ".join(f"{w:.0%} {c.name}" for w, c in zip(weights, candidates) if w > 0)

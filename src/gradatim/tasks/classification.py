@@ -63,6 +63,16 @@ class Classification:
         """How many numbers the network gives: one logit for two classes, else one a class."""
         return 1 if len(self.classes) == 2 else len(self.classes)
 
+    @property
+    def answer_shape(self) -> tuple[int, ...]:
+        """A probability for each class."""
+        return (len(self.classes),)
+
+    @property
+    def loss_title(self) -> str:
+        """What `row_losses` gives."""
+        return "log loss"
+
     def labels(self, cells: list[Any]) -> np.ndarray:
         """Class numbers, int64 (N,); −1 where the cell is missing or of no known class."""
         place = {label: number for number, label in enumerate(self.classes)}

@@ -40,4 +40,4 @@ class Constant:
     ) -> "Constant":
         """Rebuild from state."""
         value = finite("value", read("value")).numpy()
-        return cls(value if task.classes else value[0])
+        return cls(value if task.answer_shape else value[0])

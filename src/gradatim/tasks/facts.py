@@ -22,6 +22,7 @@ from gradatim.problems import Problems
 from gradatim.tasks import SupervisedTask, Task
 from gradatim.tasks.choose import Candidate
 from gradatim.tasks.memo import Clock
+from gradatim.tasks.placed import as_placed, said_of
 from gradatim.tasks.supervised import Outcome
 
 WORST_ROWS = 12
@@ -114,7 +115,10 @@ def worst_rows(outcome: Outcome, table: Table, schema: Schema) -> list[dict[str,
     for place in np.argsort(-losses)[:WORST_ROWS]:
         row, answer = int(outcome.test_rows[place]), outcome.test_answers[place]
         entry: dict[str, Any] = {"row": row, "line": table.line(row), "loss": float(losses[place])}
-        if task.classes:
+        placed = as_placed(task)
+        if placed is not None:
+            entry |= placed.tell(outcome.test_labels[place], answer)
+        elif task.classes:
             entry |= {
                 "true": str(task.classes[int(outcome.test_labels[place])]),
                 "predicted": str(task.classes[int(answer.argmax())]), "probability": float(answer.max()),
@@ -139,6 +143,8 @@ def cells_of(table: Table, schema: Schema, row: int) -> list[dict[str, Any]]:
 def suspects(outcome: Outcome, table: Table, schema: Schema) -> list[dict[str, Any]]:
     """Choice rows whose label the models, not having seen it, contradict with confidence."""
     task, labels, answers, rows = outcome.task, outcome.choice_labels, outcome.choice_answers, outcome.choice_rows
+    if as_placed(task) is not None:
+        return []
     if task.classes:
         found = likely_mislabelled(labels, answers, task.classes, rows=rows, most=SUSPECTS)
     else:
@@ -211,13 +217,13 @@ def test_facts(outcome: Outcome, table: Table, schema: Schema) -> dict[str, Any]
             if kept else "the models that are saved were then fitted again on all labelled rows")
     score = {**headline(task, answers, labels), "rows": len(labels), "note": note}
     development = headline(task, outcome.choice_answers, outcome.choice_labels)
-    predictions: dict[str, Any] = {"rows": outcome.test_rows.tolist(), "labels": labels.tolist()}
-    predictions["probabilities" if task.classes else "values"] = np.round(answers, 5).tolist()
-    facts = {
-        "score": score, "scores": scores, "test_predictions": predictions,
-        "slices": failing_slices(table.take(outcome.test_rows), schema, labels=labels, answers=answers,
-                                 classes=task.classes),
-    }
+    facts: dict[str, Any] = {"score": score, "scores": scores}
+    if as_placed(task) is None:
+        predictions: dict[str, Any] = {"rows": outcome.test_rows.tolist(), "labels": labels.tolist()}
+        predictions["probabilities" if task.classes else "values"] = np.round(answers, 5).tolist()
+        facts["test_predictions"] = predictions
+        facts["slices"] = failing_slices(table.take(outcome.test_rows), schema, labels=labels, answers=answers,
+                                         classes=task.classes)
     training = training_score(outcome)
     baseline = headline(task, outcome.candidates[0].answers, outcome.compared_labels)["value"]
     if None not in (training, development["value"], baseline):
@@ -240,13 +246,12 @@ def write_history(folder: Path, outcome: Outcome) -> None:
         write_atomic(folder / "history.csv", pl.DataFrame(rows, infer_schema_length=None).write_csv())
 
 
-def write_predictions(folder: Path, outcome: Outcome) -> None:
+def write_predictions(folder: Path, outcome: Outcome, table: Table) -> None:
     """predictions/development.csv and test.csv: answers of rows that their models had not seen."""
-    task = outcome.task
     for name, rows, answers in (
         ("development", outcome.choice_rows, outcome.choice_answers),
         ("test", outcome.test_rows, outcome.test_answers),
     ):
         if len(rows) == 0:
             continue
-        task.predictions(answers, rows).to_csv(folder / "predictions" / f"{name}.csv")
+        said_of(outcome.task, answers, table.take(rows), rows).to_csv(folder / "predictions" / f"{name}.csv")

@@ -23,6 +23,7 @@ from gradatim.estimators.features.text import TfidfFeatures
 from gradatim.estimators.state import estimator_from_state, estimator_to_state
 from gradatim.tasks.chosen import ChosenEstimator
 from gradatim.tasks.frozen import FrozenFeatures
+from gradatim.tasks.placed import regressed
 from gradatim.tasks.source import Source
 
 MEDIA = ("image", "audio")
@@ -187,15 +188,16 @@ class Head:
         """Fit features, then the task's head or the chosen estimator, on `rows`; `labels` cover the whole table."""
         blocks = fit_blocks(source, columns, codecs, rows, frozen or {})
         features = join([block.matrix(source, rows) for block in blocks])
+        truth = regressed(task, labels[rows])
         if chosen is None:
-            return cls(blocks, task.head().fit(features, labels[rows]), task)
-        estimator = chosen.fit(task.name, features, labels[rows])
+            return cls(blocks, task.head().fit(features, truth), task)
+        estimator = chosen.fit(task.name, features, truth)
         return cls(blocks, estimator, task)
 
     def answer_rows(self, source: Source, rows: np.ndarray) -> np.ndarray:
         """Probabilities or numbers for some rows."""
         if len(rows) == 0:
-            return np.zeros((0, len(self.task.classes)) if self.task.classes else 0)
+            return np.zeros((0, *self.task.answer_shape))
         features = join([block.matrix(source, rows) for block in self.blocks])
         return self.task.estimator_answer(self.estimator, features)
 

@@ -51,6 +51,16 @@ class Regression:
         """One number."""
         return 1
 
+    @property
+    def answer_shape(self) -> tuple[int, ...]:
+        """One number."""
+        return ()
+
+    @property
+    def loss_title(self) -> str:
+        """What `row_losses` gives."""
+        return "squared error in variances"
+
     def labels(self, cells: list[Any]) -> np.ndarray:
         """The numbers in their own unit, float64 (N,); NaN where missing or unreadable."""
         numbers = np.full(len(cells), np.nan)

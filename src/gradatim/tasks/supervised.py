@@ -26,6 +26,7 @@ from gradatim.tasks.heads import MEDIA, Head
 from gradatim.tasks.members import Ensemble, Member
 from gradatim.tasks.memo import Clock, Memo
 from gradatim.tasks.network import ENCODER_KEYS
+from gradatim.tasks.placed import as_placed, truth_of
 from gradatim.tasks.source import Source
 from gradatim.tasks.tables import Trees
 from gradatim.tasks.task import SupervisedTask
@@ -127,7 +128,7 @@ class Line:
 
     def shape(self) -> tuple[int, ...]:
         """Shape of one row's answer."""
-        return (len(self.task.classes),) if self.task.classes else ()
+        return self.task.answer_shape
 
 
 def fit_supervised(
@@ -190,10 +191,10 @@ def prepare(
     say: Callable[[str], None],
 ) -> Line:
     """Fit the codecs of pictures and sounds on the training rows, decode once, and lay out folds or parts."""
-    labels = task.labels(source.table.cells(task.target))
+    labels = truth_of(task, source.table)
     rows = np.sort(np.concatenate([split.train, split.development]))
     folded = len(rows) < FOLD_ROWS
-    strata = labels if task.classes else _quantiles(labels, rows)
+    strata = labels if task.classes else _quantiles(labels, rows) if labels.ndim == 1 else None
     groups = split.groups
     parts = (
         folds(rows, strata, groups, count=FOLDS, seed=choices.seed)
@@ -265,7 +266,7 @@ def baselines(line: Line) -> list[Candidate]:
         title = "linear head on frozen features of " + ", ".join(line.frozen)
         found.append(fitted_candidate(line, title, "frozen", line.columns))
     plain = [column for column in line.columns if column.kind in ("number", "category")]
-    if len(plain) > 1 or any(column.kind == "number" for column in plain):
+    if as_placed(task) is None and (len(plain) > 1 or any(column.kind == "number" for column in plain)):
         title = "boosted trees on " + _names(plain)
         if in_time(line, title):
             found.append(fitted_candidate(line, title, "trees", plain))

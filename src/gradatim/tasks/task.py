@@ -91,6 +91,16 @@ class SupervisedTask(Task, Protocol):
         """How many numbers the network gives."""
         ...
 
+    @property
+    def answer_shape(self) -> tuple[int, ...]:
+        """Shape of one row's answer."""
+        ...
+
+    @property
+    def loss_title(self) -> str:
+        """What `row_losses` gives, in words."""
+        ...
+
     def objective(
         self, labels: np.ndarray, *, label_smoothing: float = 0.0
     ) -> Callable[[torch.Tensor, Batch], torch.Tensor]:
@@ -110,7 +120,7 @@ class SupervisedTask(Task, Protocol):
         ...
 
     def trees(self, seed: int, categories: list[int]) -> Any:
-        """Gradient-boosted trees on the columns of a table."""
+        """Gradient-boosted trees on the columns of a table; None where they cannot answer."""
         ...
 
     def estimator_answer(self, estimator: Any, features: Any) -> np.ndarray:

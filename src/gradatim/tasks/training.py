@@ -21,6 +21,7 @@ from gradatim.randomness import seed_of
 from gradatim.tasks.choose import Candidate
 from gradatim.tasks.heads import MEDIA
 from gradatim.tasks.network import NetworkMember, blueprint_of
+from gradatim.tasks.placed import as_placed
 from gradatim.tasks.planning import Epochs, decide
 from gradatim.train.checkpoint import load_checkpoint
 from gradatim.train.finetune import Thaw, thaw_schedule
@@ -100,9 +101,10 @@ class NetworkTrainer:
 
     def blueprint(self, codecs: dict[str, Codec]) -> dict[str, Any]:
         """Address and arguments of the network."""
-        line = self.line
-        return blueprint_of(line.columns, codecs, line.task.outputs, encoders=line.choices.encoders,
-                            fusion=line.choices.fusion, fine_tune=line.choices.fine_tune)
+        line, placed = self.line, as_placed(self.line.task)
+        encoders = line.choices.encoders if placed is None else {**placed.encoders, **line.choices.encoders}
+        return blueprint_of(line.columns, codecs, line.task.outputs, encoders=encoders, fusion=line.choices.fusion,
+                            fine_tune=line.choices.fine_tune, arguments=None if placed is None else placed.network)
 
     def network(self, codecs: dict[str, Codec], name: str) -> torch.nn.Module:
         """A new network whose first weights follow from the seed and the name of the stage."""
@@ -236,8 +238,8 @@ class NetworkTrainer:
 
 def follows_of(task: Any) -> dict[str, Follow]:
     """The target of the task where it lies in a picture and moves with it."""
-    follow = getattr(task, "follow", None)
-    return {} if follow is None else {task.target: follow}
+    placed = as_placed(task)
+    return {} if placed is None else {task.target: placed.follow}
 
 
 def mix_targets(mixed: Mixed, task: Any) -> Batch:

@@ -15,6 +15,7 @@ from gradatim.errors import ArtifactError, GradatimError, SchemaError
 CELLS = {
     "number": [1.0, 2.0, 5.0], "category": ["a", "b", "a", "b"], "text": ["the cat", "the dog", "cat dog"],
     "image": [np.zeros((8, 8), np.uint8)], "audio": [(np.ones(4000, np.float32), 16_000)],
+    "boxes": ["12 30 80 99 cat", "1 2 3 4 dog", "[]"], "points": ["[[12, 30], [80, 99]]", "1 2 3 4"],
 }
 FITTED = {kind: codec_for(Column("x", kind, "input")).fit(CELLS[kind]).to_json() for kind in CODECS}
 
@@ -45,7 +46,7 @@ def test_numbers_and_categories_are_told_that_they_are_targets():
     assert codec_for(Column("y", "category", "target"), target=True).target
     assert codec_for(Column("y", "text", "target"), target=True).kind == "text"
     with pytest.raises(SchemaError, match="expected a kind among"):
-        codec_for(Column("y", "boxes", "target"))
+        codec_for(Column("y", "tags", "target"))
 
 
 @pytest.mark.parametrize("value", [

@@ -19,7 +19,10 @@ CODECS = {
     "text": "gradatim.data.codecs.text.TextCodec",
     "image": "gradatim.data.codecs.image.ImageCodec",
     "audio": "gradatim.data.codecs.audio.AudioCodec",
+    "boxes": "gradatim.data.codecs.boxes.BoxesCodec",
+    "points": "gradatim.data.codecs.points.PointsCodec",
 }
+INPUTS = ("number", "category", "text", "image", "audio")  # kinds that a network can read
 TARGETS = ("number", "category")  # kinds that are encoded otherwise as a target: their codecs take `target=True`
 
 Values = TypeVar("Values")

@@ -48,6 +48,15 @@ def open_picture(cell: object, folder: Path | None, *, max_bytes: int, max_pixel
     return image
 
 
+def picture_size(cell: object, folder: Path | None, *, max_bytes: int, max_pixels: int) -> tuple[int, int]:
+    """Width and height of a picture turned as EXIF says, from its header alone; errors as `open_picture`."""
+    image = open_picture(cell, folder, max_bytes=max_bytes, max_pixels=max_pixels)
+    width, height = image.size
+    across = (Image.Transpose.TRANSPOSE, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90,
+              Image.Transpose.ROTATE_270)
+    return (height, width) if _turn(image) in across else (width, height)
+
+
 def upright(image: Image.Image, *, white: int, draft: tuple[int, int] | None = None) -> Image.Image:
     """Decode to 8-bit 'L' or 'RGB', turned as EXIF says, transparency over white; the first frame.
 
