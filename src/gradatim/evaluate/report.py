@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 import jinja2
 
 from gradatim.data.table import Table
+from gradatim.evaluate.explain.page import views
 from gradatim.evaluate.figures import draw_figures
 from gradatim.evaluate.metrics import METRICS
 from gradatim.evaluate.thumbnails import View, plain, view_cell
@@ -60,6 +61,7 @@ class Facts(TypedDict, total=False):
     ledger: what `modality_ledger` gave.
     slices: what `failing_slices` gave.
     worst: [{row, line, true, predicted, probability, cells: [{column, kind, cell}]}].
+    explanations: [{"why": heading, **Explanation.to_json()}] (gradatim.evaluate.explain): some worst and best rows.
     suspects: [{row, line, label, suggested, probability_label, probability_suggested, cells}].
     advice: what `advice` gave, or sentences.
     problems: [{code, message, column, row, line}].
@@ -93,6 +95,7 @@ class Facts(TypedDict, total=False):
     ledger: list[dict[str, Any]]
     slices: list[dict[str, Any]]
     worst: list[dict[str, Any]]
+    explanations: list[dict[str, Any]]
     suspects: list[dict[str, Any]]
     advice: Any
     problems: list[dict[str, Any]]
@@ -118,9 +121,10 @@ def build_report(facts: Mapping[str, Any], *, table: Table | None = None) -> str
         "worst": _with_views(facts.get("worst") or [], folder, table is not None),
         "suspects": _with_views(facts.get("suspects") or [], folder, table is not None),
         "problems": group_problems(facts.get("problems") or []),
+        "explanations": views(facts.get("explanations") or [], folder, files=table is not None),
         "per_class": _listed_classes(facts), "most_classes": MOST_CLASSES_LISTED,
     }
-    template = _environment().get_template("report.html")
+    template = page_environment().get_template("report.html")
     page = template.render(values)
     # Drawings give way first: the words and numbers of a page are small.
     for name in ("residuals", "predicted_against_true", "roc", "precision_recall", "confidences", "history"):
@@ -176,7 +180,8 @@ def _with_views(entries: Sequence[Mapping[str, Any]], folder: Path | None, files
     return shown
 
 
-def _environment() -> jinja2.Environment:
+def page_environment() -> jinja2.Environment:
+    """The templates of our pages, with everything escaped, and the filters that write numbers."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.ChainableUndefined,

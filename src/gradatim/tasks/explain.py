@@ -34,6 +34,8 @@ MOST_SIDE = 512  # pixels at which a picture is covered: larger ones are made sm
 SOUND_PIECES = 16
 SOUND_HERTZ = 16_000
 CHUNK_ROWS = 128
+MOST_COLUMNS = 24
+FACTS_ROWS, FACTS_ACROSS = 2, 4
 ALIASES = {"occlusion": "removal", "gradient": "saliency", "ig": "integrated_gradients", "smoothgrad": "smooth_grad",
            "gradcam": "grad_cam"}
 
@@ -110,6 +112,29 @@ def explain_rows(
             answered_by=_who(member, weight), checks=tuple(stages),
             notes=_notes(member, weight, ensemble),
         ))
+    return found
+
+
+def explained_facts(
+    ensemble: Ensemble, schema: Schema, table: Table, rows: np.ndarray, losses: np.ndarray
+) -> list[dict[str, Any]]:
+    """Explanations of the worst and the best of some rows by their loss, for the report; a row that fails is left out.
+
+    Coarser than `explain_rows` alone, so that it takes a second; of a run with many columns none.
+    """
+    kinds = {column.name: column.kind for column in schema.inputs}
+    if len(rows) == 0 or len(kinds) > MOST_COLUMNS or not ensemble.columns:
+        return []
+    order, found = np.argsort(losses, kind="stable"), []
+    count = min(FACTS_ROWS, len(rows) // 2)
+    chosen = [("The highest loss", place) for place in order[::-1][:count]]
+    chosen += [("The lowest loss", place) for place in order[:count]]
+    for number, (why, place) in enumerate(chosen):
+        try:
+            (explanation,) = explain_rows(ensemble, kinds, table, [int(rows[place])], across=FACTS_ACROSS)
+        except (GradatimError, RuntimeError, ValueError, OSError):
+            continue  # a report without it is better than none
+        found.append({"why": why if number % max(count, 1) == 0 else "", **explanation.to_json()})
     return found
 
 

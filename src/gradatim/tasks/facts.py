@@ -21,6 +21,7 @@ from gradatim.files import write_atomic
 from gradatim.problems import Problems
 from gradatim.tasks import SupervisedTask, Task
 from gradatim.tasks.choose import Candidate
+from gradatim.tasks.explain import explained_facts
 from gradatim.tasks.memo import Clock
 from gradatim.tasks.placed import as_placed, said_of
 from gradatim.tasks.supervised import Outcome
@@ -224,6 +225,8 @@ def test_facts(outcome: Outcome, table: Table, schema: Schema) -> dict[str, Any]
         facts["test_predictions"] = predictions
         facts["slices"] = failing_slices(table.take(outcome.test_rows), schema, labels=labels, answers=answers,
                                          classes=task.classes)
+        facts["explanations"] = explained_facts(outcome.scored, schema, table, outcome.test_rows,
+                                                task.row_losses(answers, labels))
     training = training_score(outcome)
     baseline = headline(task, outcome.candidates[0].answers, outcome.compared_labels)["value"]
     if None not in (training, development["value"], baseline):

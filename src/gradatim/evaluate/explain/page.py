@@ -1,0 +1,94 @@
+"""Explanations as one offline HTML page: bars for columns, heat over pictures, coloured words; no script."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradatim.data.table import Table
+from gradatim.evaluate.explain.explanation import METHODS, Explanation
+from gradatim.evaluate.explain.heat import heat_uri, shown_picture
+from gradatim.evaluate.thumbnails import picture_uri, plain, view_cell
+
+LONGEST_TEXT = 4000
+MOST_IMAGE_BYTES = 1_200_000  # of all explanations in one page
+
+
+def explanation_page(explanations: Sequence[Explanation], *, title: str = "Explanation", table: Table | None = None
+                     ) -> str:
+    """The page. table: where pictures are read from; cells that hold a picture themselves need none."""
+    from gradatim.evaluate.report import page_environment
+
+    folder = None if table is None else table.folder
+    shown = views([_cells_and_json(explanation) for explanation in explanations], folder, files=table is not None)
+    methods = list(dict.fromkeys(explanation.method for explanation in explanations))
+    return page_environment().get_template("explanation.html").render(
+        title=title, explanations=shown, methods=[METHODS[name] for name in methods],
+        source="" if table is None else table.source)
+
+
+def _cells_and_json(explanation: Explanation) -> dict[str, Any]:
+    """JSON values, but with the cells and the heat as they are."""
+    plain_values = explanation.to_json()
+    for entry, part in zip(plain_values["parts"], explanation.parts):
+        entry |= {"cell": part.cell, "heat": part.heat}
+    return plain_values
+
+
+def views(explanations: Sequence[Mapping[str, Any]], folder: Path | None, *, files: bool) -> list[dict[str, Any]]:
+    """Explanations as JSON values made ready for the template: bars between −1 and 1, words with shares, pictures."""
+    spent, found = 0, []
+    for explanation in explanations:
+        parts = []
+        most = max((abs(part["total"]) for part in explanation["parts"] if part.get("total") is not None), default=0.0)
+        for part in explanation["parts"]:
+            total = part.get("total")
+            entry: dict[str, Any] = {
+                **part, "bar": None if total is None or most == 0 else total / most, "words": word_views(part),
+                "text": plain(part["cell"], 160) if part.get("cell") is not None else "", "image": "", "heat_image": "",
+            }
+            if part["kind"] in ("image", "audio") and spent < MOST_IMAGE_BYTES:
+                entry |= _pictures(part, folder, files)
+                spent += len(entry["image"]) + len(entry["heat_image"])
+            parts.append(entry)
+        found.append({**explanation, "parts": parts, "method_name": METHODS[explanation["method"]][0]})
+    return found
+
+
+def word_views(part: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each piece of the text with a share between −1 and 1 of the strongest."""
+    words = [(str(text), float(score)) for text, score in part.get("words") or []]
+    most = max((abs(score) for _, score in words), default=0.0)
+    found, length = [], 0
+    for text, score in words:
+        length += len(text)
+        if length > LONGEST_TEXT:
+            found.append({"text": "…", "share": 0.0, "score": 0.0})
+            break
+        found.append({"text": plain_piece(text), "share": score / most if most else 0.0, "score": score})
+    return found
+
+
+def plain_piece(text: str) -> str:
+    """A piece of text without control characters, its spaces kept."""
+    return "".join(c if c.isprintable() or c in " \n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _pictures(part: Mapping[str, Any], folder: Path | None, files: bool) -> dict[str, str]:
+    cell, heat = part.get("cell"), part.get("heat")
+    readable = cell is not None and (files or not isinstance(cell, str)) and not str(cell).startswith("<")
+    if part["kind"] == "audio":
+        view = view_cell(part["column"], "audio", cell, folder) if readable else None
+        found = {"image": view.image if view else "", "text": view.text if view else plain(cell, 80)}
+        if heat is not None:
+            strip = np.atleast_2d(np.asarray(heat, dtype=np.float64))
+            found["heat_image"] = heat_uri(None, np.repeat(strip, 3, axis=0) if len(strip) == 1 else strip, side=260)
+        return found
+    picture = shown_picture(cell, folder) if readable else None
+    found = {"image": "" if picture is None else picture_uri(picture, side=224)}
+    if heat is not None:
+        found["heat_image"] = heat_uri(picture, heat)
+    return found
+
+
