@@ -55,6 +55,7 @@ class Request:
     fine_tune: bool = False
     levers: bool = False
     augment: tuple[str, ...] = ()
+    gather: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 < self.minutes < 1e6:
@@ -87,6 +88,12 @@ def read_request(path: Path) -> Request:
         return msgspec.convert(stored, Request)
     except (TypeError, ValueError) as error:
         raise GradatimError(f"{path}: expected the request of a run, found a damaged one ({error})") from None
+
+
+def gathered(recipe: Mapping[str, Any]) -> Mapping[str, str]:
+    """The columns that a run's target is gathered from, by the recipe in its artifact."""
+    found = recipe.get("request", {}).get("gather", {})
+    return found if isinstance(found, Mapping) else {}
 
 
 def check_columns(schema: Schema, table: Table) -> None:

@@ -27,6 +27,7 @@ from gradatim.artifact import (
 )
 from gradatim.audit.audit import audit_table
 from gradatim.data.duplicates import find_ties
+from gradatim.data.gather import gather_columns
 from gradatim.data.infer import infer_schema
 from gradatim.data.join import attach_labels
 from gradatim.data.readers import read_table
@@ -39,7 +40,7 @@ from gradatim.evaluate.predictions import Predictions
 from gradatim.evaluate.thresholds import choose_threshold
 from gradatim.files import read_json, write_atomic, write_json
 from gradatim.problems import Problems
-from gradatim.request import Request, check_columns, choices_of, read_encoders, read_request, task_of
+from gradatim.request import Request, check_columns, choices_of, gathered, read_encoders, read_request, task_of
 from gradatim.tasks import SupervisedTask, Task
 from gradatim.tasks.facts import assemble_facts, check_metric, fingerprint, score_rows
 from gradatim.tasks.memo import Clock, Memo
@@ -75,8 +76,8 @@ def fit(
     are decoded, and with it training shows a bar. The other options are the fields of `Request`: task, id, group,
     time, split, ignore, kinds, encoders, fusion, metric, minutes (of the whole call), epochs, seed, ledger ("masked",
     "refit", "none"), optimizer, learning_rate, label_smoothing, mixup, flip, class_weights ("auto", "balanced",
-    "none"), estimator (an address: this one alone), fine_tune, levers (set what makes this machine fast,
-    process-wide: on in the command line, off here).
+    "none"), estimator (an address: this one alone), fine_tune, augment, gather, levers (set what makes this machine
+    fast, process-wide: on in the command line, off here).
     Raises GradatimError, one line, for anything that the user can mend.
 
     >>> import polars as pl
@@ -89,7 +90,7 @@ def fit(
     unknown = sorted(set(options) - known)
     if unknown:
         raise GradatimError(f"fit: expected options among {', '.join(sorted(known))}; received {', '.join(unknown)}")
-    chosen = _schema_of(schema)
+    chosen = Schema.load(schema) if isinstance(schema, str | Path) else schema
     request = Request(
         source=str(Path(source).resolve()) if isinstance(source, str | Path) else "",
         target=target,
@@ -129,16 +130,12 @@ def resume(folder: Path | str, *, say: Say | None = None, progress: Progress | N
     return _fit(request.source, request.test, request, lambda: folder, say or (lambda line: None), progress)
 
 
-def _schema_of(schema: Schema | Path | str | None) -> Schema | None:
-    return Schema.load(schema) if isinstance(schema, str | Path) else schema
-
-
 def _fit(
     source: Any, test: Any, request: Request, claim: Callable[[], Path | None], say: Say, progress: Progress | None
 ) -> "Run":
     clock = Clock(request.minutes * 60)
     problems = Problems()
-    table = read_table(source)
+    table = gather_columns(read_table(source), request.gather)
     chosen = Schema.from_json(request.schema) if request.schema else infer_schema(
         table, target=request.target, task=request.task, id=request.id, group=request.group, time=request.time,
         ignore=request.ignore, kinds=request.kinds,
@@ -151,7 +148,7 @@ def _fit(
     encoders = read_encoders(request.encoders, chosen)
     task = task_of(table, chosen, request)
     choices = choices_of(request, encoders, task.name, chosen)
-    test_table = None if test is None else read_table(test)
+    test_table = None if test is None else gather_columns(read_table(test), request.gather)
     lacking = [c.name for c in chosen.inputs if test_table is not None and c.name not in test_table.frame.columns]
     if test_table is not None and lacking:
         raise DataError(f"{test_table.source}: expected the input columns, found none called {', '.join(lacking[:5])}")
@@ -190,7 +187,8 @@ def _train(
     levers = pull_levers(machine, memory=True) if request.levers else []
     say("machine: " + "; ".join([*machine.reasons, *(line for line in levers if not line.startswith("advice"))]))
     inputs = Source(table, problems, progress=progress)
-    budget = replace_seconds(clock, 1 - REPORT_SHARE if request.ledger != "refit" else 0.5)
+    share = 1 - REPORT_SHARE if request.ledger != "refit" else 0.5
+    budget = replace(clock, seconds=clock.seconds * share)
     threads = torch.get_num_threads()
     try:
         outcome = fit_supervised(inputs, chosen, split, task, choices, clock=budget, memo=memo, say=say)
@@ -200,11 +198,6 @@ def _train(
     ledger = ledger_of(outcome, inputs, chosen, split, choices, how=request.ledger, say=say,
                        seconds=clock.left(share_kept=0.05))
     return _finish(ledger, request, table, chosen, split, findings, problems, outcome, test_table, folder, clock, say)
-
-
-def replace_seconds(clock: Clock, share: float) -> Clock:
-    """The same clock with a share of its seconds."""
-    return replace(clock, seconds=clock.seconds * share)
 
 
 def _finish(
@@ -285,7 +278,7 @@ class Run:
         Returns every metric with its interval. The use of the test set is noted in uses.jsonl.
         """
         check_metric(metric, self.task.name, len(self.task.classes))
-        table = read_table(source)
+        table = gather_columns(read_table(source), gathered(self.artifact.recipe))
         target = self.task.target
         if target is None:
             raise GradatimError(f"evaluate: expected a task with a target, {self.task.name} has none to compare with")
@@ -343,7 +336,7 @@ class Run:
         if not isinstance(source, str) or not source or not Path(source).exists():
             return None
         try:
-            table = read_table(source)
+            table = gather_columns(read_table(source), gathered(self.artifact.recipe))
         except GradatimError:
             return None
         return table if fingerprint(table) == provenance.get("fingerprint") else None

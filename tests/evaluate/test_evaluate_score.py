@@ -158,7 +158,8 @@ def made_up_places(task: str, rows: int) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(1)
     if task == "localisation":
         there, box = random.random(rows) < 0.8, random.uniform(0.3, 0.6, (rows, 4))
-        labels = np.column_stack([there, np.where(there[:, None], box, np.nan), random.integers(0, 3, rows), there * 90])
+        seen = np.where(there[:, None], box, np.nan)
+        labels = np.column_stack([there, seen, random.integers(0, 3, rows), there * 90])
         return labels, np.column_stack([random.random(rows), box + random.normal(0, 0.05, box.shape),
                                         random.dirichlet([1, 1, 1], rows)])
     points = random.random((rows, 2, 2))

@@ -38,6 +38,7 @@ def fit(
     mixup: float = 0.0,
     flip: Flag = False,
     augment: Repeated = (),
+    gather: Repeated = (),
     class_weights: str = "auto",
     estimator: str | None = None,
     fine_tune: Flag = False,
@@ -72,7 +73,8 @@ def fit(
     ignore
         A column to leave out; repeat for more.
     kind
-        COLUMN=KIND where the guess is wrong: number, category, text, image, audio; repeat for more.
+        COLUMN=KIND where the guess is wrong: number, category, text, image, audio, of the target also boxes, points;
+        repeat for more.
     encoder
         X=ADDRESS[:WEIGHTS]: the network for a column or a kind, as image=resnet18; repeat for more.
     fusion
@@ -103,6 +105,8 @@ def fit(
     augment
         NAME=VALUE,… or COLUMN:NAME=VALUE,…: how rows are changed at random in training, as
         rotate=15,crop=0.8,colour=0.2,cutmix=1; none drops the defaults; see `gradatim augment`; repeat for more.
+    gather
+        NEW=COLUMN,COLUMN,…: one target of several columns, as box=xmin,ymin,xmax,ymax,label, or points=x1,y1,x2,y2.
     class_weights
         balanced: every class weighs the same in the loss, however rare; none; auto: balanced where the metric is
         balanced_accuracy or f1_macro and the classes are skewed.
@@ -144,6 +148,7 @@ def fit(
             seed=seed, ledger=ledger, optimizer=optimizer, learning_rate=learning_rate,
             label_smoothing=label_smoothing, mixup=mixup, flip=flip, class_weights=class_weights,
             estimator=estimator, fine_tune=fine_tune, levers=levers, augment=augment,
+            gather=pairs(gather, "--gather"),
         )
     if json:
         print_json(run.facts)

@@ -13,6 +13,7 @@ from gradatim.data.dates import date_format, seconds_of
 from gradatim.data.drafts import Draft, Request, Rule, shown
 from gradatim.data.evidence import Facts
 from gradatim.data.numbers import parse_numbers
+from gradatim.data.rules_places import places
 from gradatim.errors import SchemaError
 
 FEW_TEXTS = 20
@@ -201,6 +202,7 @@ RULES: tuple[Rule, ...] = (
     empty,
     constant,
     files,
+    places,
     typed,
     dates,
     amounts,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gradatim.data.codecs import codec_for
 from gradatim.data.dates import seconds_of
 from gradatim.data.duplicates import Ties
 from gradatim.data.numbers import parse_number
@@ -191,7 +192,9 @@ def targets_of(
     notes: list[str] = []
     cells = table.cells(first.name)
     values = _numbers(cells, first, notes) if numeric else [_stratum(cell) for cell in cells]
-    if first.kind not in ("number", "category"):
+    if first.kind in ("boxes", "points"):
+        values = _readable(cells, first, notes)
+    elif first.kind not in ("number", "category"):
         values = [None if value is None else 0 for value in values]
     for other in schema.targets[1:]:
         for row, cell in enumerate(table.cells(other.name)):
@@ -212,6 +215,22 @@ def _numbers(cells: list, column: Column, notes: list[str]) -> list[object]:
     if broken:
         first = f"first in row {broken[0]}"
         notes.append(f"{len(broken)} targets in '{column.name}' are no numbers ({first}) and count as missing")
+    return values
+
+
+def _readable(cells: list, column: Column, notes: list[str]) -> list[object]:
+    """0 where a cell can be read, None elsewhere: there is nothing to stratify by."""
+    parse: Any = getattr(codec_for(column), "parse", lambda cell: None if _missing(cell) else cell)
+    values: list[object] = []
+    broken = []
+    for row, cell in enumerate(cells):
+        try:
+            values.append(None if parse(cell) is None else 0)
+        except CellError as error:
+            broken.append(f"first in row {row}: {error}")
+            values.append(None)
+    if broken:
+        notes.append(f"{len(broken)} targets in '{column.name}' cannot be read and count as missing ({broken[0]})")
     return values
 
 

@@ -2,9 +2,9 @@
 
 Lengths are shares of the longer side of the row's own picture, so that pictures of any size count alike and the overlap
 is that in pixels. Rows of localisation: answers (N, 5 + C) hold p_c, the box as centre x, centre y, width, height, and
-the probability of each class; labels (N, 7) hold 1 or 0, the box, the class (−1: not known), the side in pixels. Rows of
-landmarks: answers (N, 3P) hold x, y and the probability of being seen, point by point; labels (N, 3P + 1) the same with
-1 or 0, then the side.
+the probability of each class; labels (N, 7) hold 1 or 0, the box, the class (−1: not known), the side in pixels. Rows
+of landmarks: answers (N, 3P) hold x, y and the probability of being seen, point by point; labels (N, 3P + 1) the same
+with 1 or 0, then the side.
 """
 
 from collections.abc import Sequence

@@ -60,7 +60,8 @@ class Facts(TypedDict, total=False):
     threshold: what `choose_threshold` gave.
     ledger: what `modality_ledger` gave.
     slices: what `failing_slices` gave.
-    worst: [{row, line, true, predicted, probability, cells: [{column, kind, cell}]}].
+    worst: [{row, line, true, predicted, probability, cells: [{column, kind, cell}], marks: {column, boxes, points} to
+        draw on the picture in that column (gradatim.evaluate.marks)}].
     explanations: [{"why": heading, **Explanation.to_json()}] (gradatim.evaluate.explain): some worst and best rows.
     suspects: [{row, line, label, suggested, probability_label, probability_suggested, cells}].
     advice: what `advice` gave, or sentences.
@@ -173,7 +174,8 @@ def _with_views(entries: Sequence[Mapping[str, Any]], folder: Path | None, files
             elif drawn and spent > MOST_IMAGE_BYTES:
                 view = View(column, kind, text=plain(value, 80), note="not shown: the page would grow too large")
             else:
-                view = view_cell(column, kind, value, folder)
+                marks = entry.get("marks") or {}
+                view = view_cell(column, kind, value, folder, marks if marks.get("column") == column else None)
             spent += len(view.image)
             views.append(view)
         shown.append({**entry, "views": views})
@@ -222,7 +224,7 @@ def format_score(value: Any, metric: str | None = None, *, percent: bool | None 
         percent = metric in METRICS and METRICS[metric].percent
     if percent:
         return f"{float(value):.1%}"
-    known = metric in METRICS and METRICS[metric].task == "classification"
+    known = metric in METRICS and METRICS[metric].task in ("classification", "localisation")
     return f"{float(value):.3f}" if known else format_number(value)
 
 

@@ -7,6 +7,7 @@ cannot be shown is named instead.
 import base64
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from PIL import Image
 from scipy.signal import stft
 
 from gradatim.data.codecs.cell_files import file_cell, read_bytes
-from gradatim.data.codecs.picture import open_picture, upright
+from gradatim.data.codecs.picture import open_picture, picture_size, upright
 from gradatim.errors import CellError, GradatimError
+from gradatim.evaluate.marks import overlay
 
 SIDE = 168
 LONGEST_TEXT = 280
@@ -32,7 +34,8 @@ _HEAT = np.array([[12, 18, 48], [34, 62, 122], [50, 118, 152], [112, 172, 140], 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A cell to show: `image` is a data URI or empty, `text` a line or a passage, `note` its numbers."""
+    """A cell to show: `image` is a data URI or empty, `text` a line or a passage, `note` its numbers, `overlay` an
+    SVG of marks that lies over the image."""
 
     column: str
     kind: str
@@ -40,16 +43,22 @@ class View:
     image: str = ""
     note: str = ""
     small: bool = False
+    overlay: str = ""
 
 
-def view_cell(column: str, kind: str, cell: Any, folder: Path | None) -> View:
-    """How to show a cell of that kind; a cell that cannot be read gives its name and the reason."""
+def view_cell(
+    column: str, kind: str, cell: Any, folder: Path | None, marks: Mapping[str, Any] | None = None
+) -> View:
+    """How to show a cell of that kind; a cell that cannot be read gives its name and the reason.
+
+    marks: boxes and points to draw on a picture (`gradatim.evaluate.marks`).
+    """
     if cell is None:
         return View(column, kind, note="missing")
     if kind not in ("image", "audio"):
         return View(column, kind, text=plain(cell))
     try:
-        return (_picture if kind == "image" else _sound)(column, cell, folder)
+        return _picture(column, cell, folder, marks) if kind == "image" else _sound(column, cell, folder)
     except CellError as error:
         return View(column, kind, text=_name(cell), note=plain(str(error).removeprefix(f"{_name(cell)}: ")))
     except (GradatimError, OSError, ValueError, RuntimeError, MemoryError, SyntaxError) as error:
@@ -82,12 +91,14 @@ def picture_uri(image: Image.Image, *, side: int = SIDE) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _picture(column: str, cell: Any, folder: Path | None) -> View:
+def _picture(column: str, cell: Any, folder: Path | None, marks: Mapping[str, Any] | None) -> View:
     image = open_picture(cell, folder, max_bytes=MOST_BYTES, max_pixels=MOST_PIXELS)
     width, height = image.size
+    turned = picture_size(image, None, max_bytes=MOST_BYTES, max_pixels=MOST_PIXELS)
     image = upright(image, white=65535 if image.mode.startswith("I;16") else 255, draft=(2 * SIDE, 2 * SIDE))
     size = f"{width}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{height}"
-    return View(column, "image", _name(cell), picture_uri(image), size, small=max(image.size) <= 96)
+    return View(column, "image", _name(cell), picture_uri(image), size, max(image.size) <= 96,
+                overlay(marks, *turned))
 
 
 def _sound(column: str, cell: Any, folder: Path | None) -> View:

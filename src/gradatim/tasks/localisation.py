@@ -36,7 +36,7 @@ LOSSES = ("cross_entropy", "squared")
 
 @dataclass(frozen=True)
 class Localisation:
-    """At most one box a picture. `target` is its column, `codec` its fitted codec, `picture` the column it lies in."""
+    """At most one box a picture. `target` is its column, `codec` the fitted codec, `picture` that of the pictures."""
 
     target: str
     codec: BoxesCodec
@@ -60,8 +60,8 @@ class Localisation:
         assert isinstance(codec, BoxesCodec)
         several = [row for row, boxes in enumerate(_read(codec, cells)) if boxes is not None and len(boxes) > 1]
         if several:
-            raise SchemaError(f"target '{column.name}': expected at most one box a row, found {len(several):,} rows with "
-                              f"more (the first has number {several[0]}); keep the one that matters")
+            raise SchemaError(f"target '{column.name}': expected at most one box a row, found {len(several):,} rows "
+                              f"with more (the first has number {several[0]}); keep the one that matters")
         return cls(column.name, codec, picture, metric or "iou")
 
     @property
@@ -166,7 +166,8 @@ class Localisation:
         """What `in_pixels` gave as columns: the cell that would say so, p_c, corners, probabilities of classes."""
         cells = [self.codec.write([[*row[1:5], *self._label(row)]] if row[0] > 0.5 else []) for row in answer]
         columns = {"prediction": pl.Series(cells, dtype=pl.String), "object": pl.Series(answer[:, 0])}
-        columns |= {name: pl.Series(answer[:, 1 + place]) for place, name in enumerate(("left", "top", "right", "bottom"))}
+        sides = ("left", "top", "right", "bottom")
+        columns |= {name: pl.Series(answer[:, 1 + place]) for place, name in enumerate(sides)}
         columns |= {f"{PROBABILITY}{name}": pl.Series(answer[:, 5 + place])
                     for place, name in enumerate(self.box_classes)}
         return Predictions.of_columns(rows, columns, task=self.name, target=self.target, ids=ids)

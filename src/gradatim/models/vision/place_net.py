@@ -3,12 +3,12 @@
 Paper: Levine, Finn, Darrell and Abbeel, "End-to-End Training of Deep Visuomotor Policies", JMLR 2016, section 5.1
 (spatial soft arg-max); the body is that of `small_resnet`.
 
-The idea: after the last stage each of K maps is made a distribution over the picture by a softmax, and its mean place
-(x, y) says where that map's feature is, finer than a cell and in a form that a linear head turns into a box.
+The idea: after the last stage each of K maps is made a distribution over the picture by a softmax, and its mean
+place (x, y) says where that map's feature is, finer than a cell and in a form that a linear head turns into a box.
 
-What differs from the paper: beside the mean place the spread of each map, from which the size of a box can be read, and
-the mean of the features, which tells what the thing is; the temperature of each softmax is learned; the last stage keeps
-its map as large as the one before.
+What differs from the paper: beside the mean place the spread of each map, from which the size of a box can be read,
+and the mean of the features, which tells what the thing is; the temperature of each softmax is learned; the last stage
+keeps its map as large as the one before.
 
 What to notice: a box is then a nearly linear function of the features. With the mean alone in place of the soft
 arg-max the same body hardly beats the mean box.
