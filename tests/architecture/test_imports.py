@@ -32,9 +32,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "request": {"data", "models", "tasks", "train", "weights"},
     "run": BELOW_RUN | {"request"},
     "faces": BELOW_RUN | {"run"},
+    "export": BELOW_RUN | {"run"},
     "lessons": BELOW_RUN | {"run", "faces", "autodiff"},
     "web": BELOW_RUN | {"run", "faces", "autodiff", "lessons"},
-    "cli": BELOW_RUN | {"run", "faces", "weights", "autodiff", "lessons", "web"},
+    "cli": BELOW_RUN | {"run", "export", "faces", "weights", "autodiff", "lessons", "web"},
     "__main__": {"cli"},
     "__init__": BELOW_RUN | {"run", "faces", "lessons", "autodiff", "cli", "web"},
 }

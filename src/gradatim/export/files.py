@@ -55,13 +55,13 @@ def dynamic_shapes(pipeline: Pipeline, layout: str) -> tuple[dict[int, Any], ...
     rows = torch.export.Dim("rows", min=1)
     shapes = []
     for entry in pipeline.entries:
-        mark = "".join(c if c.isalnum() else "_" for c in entry.name)
+        free = torch.export.Dim.AUTO  # the exporter finds out what a size may be
         open_sizes: dict[int, Any] = {0: rows}
         if entry.codec.kind == "image" and entry.part == "":
             first = 1 if layout == "nhwc" else 2
-            open_sizes |= {first: torch.export.Dim(f"height_{mark}"), first + 1: torch.export.Dim(f"width_{mark}")}
+            open_sizes |= {first: free, first + 1: free}
         elif entry.part in ("ids", "log_mel"):
-            open_sizes |= {1 if entry.part == "ids" else 2: torch.export.Dim(f"length_{mark}")}
+            open_sizes |= {1 if entry.part == "ids" else 2: free}
         shapes.append(open_sizes)
     return tuple(shapes)
 

@@ -1,6 +1,6 @@
 """Picture histograms as a module: `gradatim.estimators.features.picture.PictureFeatures.raw` in words that graphs have.
 
-Counting becomes comparing with every bin, adaptive means become products with fixed matrices; the numbers are equal.
+Counting becomes adding to places, adaptive means become products with fixed matrices; the numbers are equal.
 """
 
 import torch
@@ -30,8 +30,8 @@ def mean_matrix(places: int, cells: int) -> torch.Tensor:
 def shares(bins: torch.Tensor, count: int) -> torch.Tensor:
     """Square roots of the shares (B, count) of whole-numbered float bins (B, H, W)."""
     flat = bins.flatten(1)
-    totals = [(flat == number).to(torch.float32).sum(1) for number in range(count)]
-    return torch.sqrt(torch.stack(totals, dim=1) / flat.shape[1])
+    totals = torch.zeros(flat.shape[0], count).scatter_add(1, flat.to(torch.int64), torch.ones_like(flat))
+    return torch.sqrt(totals / flat.shape[1])
 
 
 class PictureHistograms(nn.Module):
@@ -44,6 +44,7 @@ class PictureHistograms(nn.Module):
         for side in {*self.sides, self.thumbnail} - {0}:
             self.register_buffer(f"mean{side}", mean_matrix(size, side))
         self.register_buffer("patterns", PATTERNS.clone())
+        self.patterns: torch.Tensor
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         scaled = pictures.to(torch.float32) / 255
@@ -80,10 +81,8 @@ class PictureHistograms(nn.Module):
         share = strength * (turn - lower)
         first = torch.where(lower >= ORIENTATIONS, lower - ORIENTATIONS, lower)
         second = torch.where(first + 1 >= ORIENTATIONS, first + 1 - ORIENTATIONS, first + 1)
-        zero = torch.zeros_like(share)
-        votes = torch.stack(
-            [torch.where(first == turn_number, strength - share, zero)
-             + torch.where(second == turn_number, share, zero) for turn_number in range(ORIENTATIONS)], dim=1)  # fmt: skip
+        number = torch.arange(ORIENTATIONS, dtype=torch.float32)[:, None, None]
+        votes = (first[:, None] == number) * (strength - share)[:, None] + (second[:, None] == number) * share[:, None]
         out = []
         for side in self.sides:
             cells = self.means(votes, side)

@@ -19,6 +19,7 @@ from gradatim.errors import GradatimError
 from gradatim.evaluate.calibrate import SMALLEST_PROBABILITY as COLD
 from gradatim.export.histograms import PictureHistograms
 from gradatim.export.resize import PictureSquare
+from gradatim.models.fusion.folding import fold_encoder, fold_encoders
 from gradatim.tasks.classification import SMALLEST_PROBABILITY
 from gradatim.tasks.constant import Constant
 from gradatim.tasks.heads import Block, Head
@@ -81,6 +82,7 @@ class NetworkPart(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(member.network).to("cpu", torch.float32, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         self.network.eval().requires_grad_(False)
+        fold_encoders(self.network, {name: codec.describe() for name, codec in member.codecs.items()})
         self.sources, self.classes = dict(sources), len(task.classes)
         self.mean, self.std = (0.0, 1.0) if task.classes else (float(task.codec.mean), float(task.codec.std))
 
@@ -102,7 +104,7 @@ class FeaturePart(nn.Module):
         super().__init__()
         self.source, extractor = source, block.extractor
         if block.kind == "frozen":
-            self.features: nn.Module = copy.deepcopy(extractor.network)
+            self.features: nn.Module = fold_encoder(extractor.network, extractor.describe)
             means, scales = extractor.means, extractor.scales
         else:
             codec: Any = block.codecs[block.columns[0]]
@@ -137,6 +139,7 @@ class HeadPart(nn.Module):
         if self.classes:
             spread[np.arange(len(seen)), seen] = 1
         self.register_buffer("spread", torch.from_numpy(spread))
+        self.spread: torch.Tensor
 
     def forward(self, fields: dict[str, Any], present: dict[str, torch.Tensor]) -> torch.Tensor:
         scores = self.linear(torch.cat([block(fields, present) for block in self.blocks], dim=1))
@@ -158,6 +161,7 @@ class ConstantPart(nn.Module):
         super().__init__()
         self.source = source
         self.register_buffer("value", torch.from_numpy(np.asarray(member.value, np.float32)))
+        self.value: torch.Tensor
 
     def forward(self, fields: dict[str, Any], present: dict[str, torch.Tensor]) -> torch.Tensor:
         field = fields[self.source]

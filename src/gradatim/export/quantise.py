@@ -5,14 +5,19 @@ pictures to their square, and the softmax, stay in float32. Source: Jacob et al.
 Neural Networks for Efficient Integer-Arithmetic-Only Inference", § 2; the work is done by onnxruntime.
 """
 
+import ast
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from gradatim.errors import GradatimError
 from gradatim.export.files import quiet, scratch_folder
 
 KINDS = ("Conv", "Gemm", "MatMul", "Add", "Relu", "Clip", "MaxPool", "GlobalAveragePool", "AveragePool", "ReduceMean")
+# members.0.network.encoders.image_file.network.conv1, members.1.blocks.0.features.network.conv1
+IN_NETWORK = re.compile(r"members\.\d+\.(network|blocks\.\d+\.features)\.(.*\.)?network(\.|$)").match
 
 
 class Rows:
@@ -31,44 +36,37 @@ def quantised(model: bytes, calibration: Sequence[Mapping[str, np.ndarray]]) -> 
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.calibrate import CalibrationDataReader
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(Rows, CalibrationDataReader):
         pass
 
+    proto = onnx.load_model_from_string(model)
+    kept = networks_only(proto)
+    if not any(node.op_type == "Conv" for node in proto.graph.node if node.name not in kept):
+        raise GradatimError("--int8: expected a convolutional network in the answer of this run, found none; its parts "
+                            "gain nothing from 8 bits")
     with scratch_folder() as folder, quiet():
         (folder / "model.onnx").write_bytes(model)
-        quant_pre_process(str(folder / "model.onnx"), str(folder / "ready.onnx"), skip_symbolic_shape=True)
-        ready = onnx.load(str(folder / "ready.onnx"))
         quantize_static(
-            str(folder / "ready.onnx"), str(folder / "int8.onnx"), Reader(calibration),
+            str(folder / "model.onnx"), str(folder / "int8.onnx"), Reader(calibration),
             quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8, op_types_to_quantize=list(KINDS), nodes_to_exclude=kept_in_float(ready),
+            weight_type=QuantType.QInt8, op_types_to_quantize=list(KINDS), nodes_to_exclude=kept,
             calibrate_method=CalibrationMethod.MinMax,
         )
         return (folder / "int8.onnx").read_bytes()
 
 
-def kept_in_float(model: Any) -> list[str]:
-    """Names of the nodes before the first product with stored weights (resizing, normalising) and after the last
-    (softmax, average): they would lose the most and gain nothing.
+def networks_only(model: Any) -> list[str]:
+    """Names of the nodes outside the networks (resizing, histograms, softmax, average), which stay in float32.
+
+    They would lose the most and gain nothing. The exporter writes beside each node which module it came from.
     """
-    stored = {tensor.name for tensor in model.graph.initializer}
-    heavy = {"Conv", "Gemm", "MatMul"}
-    reached: set[str] = set()  # values that depend on a product with stored weights
-    before = []
-    for node in model.graph.node:
-        weighs = node.op_type in heavy and len(node.input) > 1 and node.input[1] in stored
-        if weighs or any(name in reached for name in node.input):
-            reached |= set(node.output)
-        else:
-            before.append(node.name)
-    after = []
-    needed: set[str] = set()  # values that a product with stored weights still reads
-    for node in reversed(model.graph.node):
-        weighs = node.op_type in heavy and len(node.input) > 1 and node.input[1] in stored
-        if weighs or any(name in needed for name in node.output):
-            needed |= set(node.input)
-        else:
-            after.append(node.name)
-    return [*before, *after]
+    return [node.name for node in model.graph.node if not any(map(IN_NETWORK, scopes_of(node)))]
+
+
+def scopes_of(node: Any) -> list[str]:
+    """The modules that a node came from, outermost first."""
+    for entry in node.metadata_props:
+        if entry.key == "pkg.torch.onnx.name_scopes":
+            return [str(scope) for scope in ast.literal_eval(entry.value)]
+    return []

@@ -189,7 +189,7 @@ def compared(check: Comparison, graph: files.Answer, task: Any, tolerance: float
     numbers, inputs = check.batches[0]
     alone = graph({name: value[:1] for name, value in inputs.items()})
     single = float(np.abs(alone[0] - found[numbers[0]]).max()) / unit
-    facts = {
+    facts: dict[str, Any] = {
         "rows": len(check.table), "unit": "probability" if task.classes else "standard deviations of the target",
         "largest_difference": exact, "against": "the run in float32, from the same pixels",
         "largest_difference_own": own, "tolerance": tolerance, "row_alone": single,

@@ -38,8 +38,10 @@ def norm(channels: int) -> nn.BatchNorm2d:
 
 
 class SameConvolution(nn.Conv2d):
-    """Convolution with TensorFlow's padding 'same': (B, C, H, W) → (B, out, ⌈H / stride⌉, ⌈W / stride⌉), no bias until a
-    batch norm is folded into it."""
+    """Convolution with TensorFlow's padding 'same': (B, C, H, W) → (B, out, ⌈H / stride⌉, ⌈W / stride⌉).
+
+    It has no bias until a batch norm is folded into it.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
