@@ -111,7 +111,9 @@ class Rows:
 
     def __post_init__(self) -> None:
         size = len(self.points)
-        start = min(self.limit, 8 * BATCH)
+        # Memory that is not written to costs nothing; beyond a moderate size it might be refused, and grows instead.
+        whole = self.limit * (size + self.limit) * self.points.dtype.itemsize <= 2**28
+        start = self.limit if whole else min(self.limit, 8 * BATCH)
         self.wide = np.empty((start, size), self.points.dtype)
         self.square = np.empty((start, start), self.points.dtype)
         self.held = np.zeros(size, bool)

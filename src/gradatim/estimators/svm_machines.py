@@ -7,8 +7,9 @@ What to notice: all machines share support vectors, so one block of kernel value
 of one-vs-one speaks in k − 1 machines only, which is the shape of `dual_coef_`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ import scipy.sparse
 import torch
 
 from gradatim.estimators.gram import Matrix
-from gradatim.estimators.kernel_dual import Dual, Observer, Solution, solve
+from gradatim.estimators.kernel_dual import BATCH, Dual, Observer, Solution, solve
 from gradatim.estimators.kernel_points import Points
 from gradatim.estimators.kernels import Kernel, fast_products
 
@@ -25,6 +26,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 # MiB of kernel values of a block of rows that wait for their decision values.
 BLOCK = 16.0
+# Multiplications in a batch of kernel rows from which on two threads share it.
+LEAST_WORK = 2e7
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,17 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item], thread
         torch.set_num_threads(before)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within, torch works with one thread: for products so small that waking another costs more than it does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How every machine is solved."""
@@ -98,6 +112,7 @@ def solve_all(
     The budget of kernel values is shared by the machines that are solved at the same time.
     """
     threads = 1 if observers is not None else min(thread_count(), len(problems))
+    width = points.matrix.shape[1] if points.place is None else 0
 
     def one(number: int) -> Solution:
         rows, dual = problems[number]
@@ -116,8 +131,9 @@ def solve_all(
 
     # The long ones first, so that no thread is left alone with one at the end.
     order = sorted(range(len(problems)), key=lambda number: -len(problems[number][0]))
-    work = sum(float(len(rows)) ** 2 for rows, _ in problems) * points.matrix.shape[1] / 4
-    with fast_products(points.dtype, work):
+    work = sum(float(len(rows)) ** 2 for rows, _ in problems) * width / 4
+    small = threads == 1 and BATCH * max(len(rows) for rows, _ in problems) * width < LEAST_WORK
+    with fast_products(points.dtype, work), one_thread() if small else nullcontext():
         found = dict(zip(order, in_threads(one, order, threads)))
     return [found[number] for number in range(len(problems))]
 
@@ -175,7 +191,7 @@ class Expansion:
         height = max(1, int(BLOCK * 2**20 // (columns.dtype.itemsize * len(columns))))
         threads = thread_count()
         work = float(X.shape[0]) * len(columns) * max(1, X.shape[1])
-        if work < 1e7 or self.kernel.name == "callable":
+        if work < LEAST_WORK or self.kernel.name == "callable":
             threads = 1
         height = max(1, min(height, -(-X.shape[0] // threads)))
 

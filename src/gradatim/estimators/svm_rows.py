@@ -159,7 +159,7 @@ def _variance(X: Matrix, weights: np.ndarray) -> float:
     out = 0.0
     for start in range(0, X.shape[0], gram.BLOCK):
         block = X[start : start + gram.BLOCK] - X.dtype.type(mean)
-        out += float(weights[start : start + gram.BLOCK] @ np.einsum("nd,nd->n", block, block, dtype=np.float64))
+        out += float(weights[start : start + gram.BLOCK] @ np.einsum("nd,nd->n", block, block))
     return out / total
 
 
