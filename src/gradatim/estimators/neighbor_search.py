@@ -17,10 +17,12 @@ from gradatim.estimators.search_trees import BALL, BOX, SearchTree, grow
 ALGORITHMS = ("auto", "brute", "products", "kd_tree", "ball_tree")
 # Rows on which trees are tried, and rows that are looked up there.
 SAMPLE_ROWS, SAMPLE_QUERIES = 8192, 64
+# With many columns the sample has fewer rows, but 512, so that the trial stays cheap beside the search.
+SAMPLE_NUMBERS = 400_000
 # From so many numbers on products pay off their preparation.
 LEAST_NUMBERS = 200_000
-# A distance in a tree costs so many times one by products (measured at 8 to 64 columns) or one in a plain loop.
-TREE_COST_OVER_PRODUCTS, TREE_COST_OVER_LOOP = 12.0, 2.0
+# A distance in a tree costs so many times one by products or one in a plain loop (measured at 4 to 32 columns).
+TREE_COST_OVER_PRODUCTS, TREE_COST_OVER_LOOP = 20.0, 4.0
 SPARSE_BLOCK_NUMBERS = 4_000_000
 
 
@@ -58,7 +60,8 @@ class NeighborSearch:
         if rows < 4 * leaf_size:
             self.algorithm, self.reason = "brute", f"{rows} rows are fewer than four leaves: all rows, one by one"
             return
-        chosen = np.linspace(0, rows - 1, min(rows, SAMPLE_ROWS)).astype(np.int64)
+        count = min(rows, SAMPLE_ROWS, max(512, SAMPLE_NUMBERS // self.X.shape[1]))
+        chosen = np.linspace(0, rows - 1, count).astype(np.int64)
         sample = np.ascontiguousarray(self.X[chosen])
         queries = np.ascontiguousarray(sample[:: max(1, len(sample) // SAMPLE_QUERIES)])
         shares = {}

@@ -20,7 +20,8 @@ from gradatim.estimators.distances import EUCLIDEAN, distances_to, search_all
 from gradatim.estimators.likelihood import fast_products
 from gradatim.estimators.row_threads import in_parts
 
-QUERY_BLOCK, ROW_BLOCK = 1024, 2048
+# Queries and rows of one product (measured: with few columns the products themselves should stay in the cache).
+QUERY_BLOCK, ROW_BLOCK, ROW_BLOCK_OF_FEW_COLUMNS = 1024, 2048, 1024
 # Candidates kept beyond k.
 SPARE = 12
 # Below so many pairs of query and row all distances are computed at once.
@@ -41,7 +42,7 @@ class RoundedRows:
 
 
 def choose_format(X: np.ndarray) -> str:
-    """"int8", "bfloat16" or "float32": the fastest format of this machine that keeps the rows apart."""
+    """ "int8", "bfloat16" or "float32": the fastest format of this machine that keeps the rows apart."""
     if _grid_step(X):
         return "int8"
     from gradatim.device import native_bfloat16
@@ -156,13 +157,16 @@ class ProductSearch:
         mine = self._round(queries)
         scores = np.full((len(queries), kept), -np.inf, dtype=np.float32)
         candidates = np.full((len(queries), kept), -1, dtype=np.int64)
-        for low in range(0, len(self.X), ROW_BLOCK):
-            block = self.rows.values[low : low + ROW_BLOCK]
+        step = ROW_BLOCK if self.X.shape[1] >= 64 else ROW_BLOCK_OF_FEW_COLUMNS
+        buffer = torch.empty(len(queries), step, dtype=self.rows.values.dtype)
+        for low in range(0, len(self.X), step):
+            block = self.rows.values[low : low + step]
             if self.format == "int8":
                 products = torch._int_mm(mine.values, block.T)
             else:
-                products = torch.mm(mine.values, block.T)
-                products = products.float() if self.format == "bfloat16" else products
+                whole = len(block) == step
+                products = torch.mm(mine.values, block.T, out=buffer) if whole else torch.mm(mine.values, block.T)
+                products = products.float()
             self._keep(products.numpy(), low, scores, candidates)
         distances, rows = distances_to(self.X, queries, candidates, k, EUCLIDEAN, 2)
         if kept == len(self.X):
@@ -188,23 +192,29 @@ class ProductSearch:
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc", "contract"})
 def _keep_best(products, halves, low, scores, candidates):  # type: ignore[no-untyped-def]
     """Bring the largest x·q − ½‖x‖² of a block into the sorted best of each query."""
-    kept = scores.shape[1]
+    kept, rows = scores.shape[1], products.shape[1]
     for query in range(products.shape[0]):
-        least = scores[query, kept - 1]
-        for start in range(0, products.shape[1], 128):
-            stop = min(start + 128, products.shape[1])
-            largest = np.float32(-3e38)
-            for at in range(start, stop):
-                largest = max(largest, np.float32(products[query, at]) - halves[at])
-            if largest <= least:
+        for start in range(0, rows, 128):
+            stop = min(start + 128, rows)
+            if stop - start == 128 and not _any_above(
+                products[query, start:stop], halves[start:stop], scores[query, kept - 1]
+            ):
                 continue
             for at in range(start, stop):
                 score = np.float32(products[query, at]) - halves[at]
-                if score > least:
+                if score > scores[query, kept - 1]:
                     place = kept - 1
                     while place > 0 and scores[query, place - 1] < score:
                         scores[query, place] = scores[query, place - 1]
                         candidates[query, place] = candidates[query, place - 1]
                         place -= 1
                     scores[query, place], candidates[query, place] = score, low + at
-                    least = scores[query, kept - 1]
+
+
+@numba.njit(nogil=True, fastmath={"nnan", "nsz", "contract"})
+def _any_above(products, halves, least):  # type: ignore[no-untyped-def]
+    """Whether one of 128 scores is above `least`: a constant length and a bitwise or become plain vector code."""
+    found = np.int32(0)
+    for at in range(128):
+        found |= np.int32(np.float32(products[at]) - halves[at] > least)
+    return found != 0
