@@ -4,6 +4,7 @@
 of several such members the one with the largest weight is asked, and the explanation says so.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,8 @@ SOUND_PIECES = 16
 SOUND_HERTZ = 16_000
 CHUNK_ROWS = 128
 MOST_COLUMNS = 24
-FACTS_ROWS, FACTS_ACROSS = 2, 4
+FACTS_ROWS, FACTS_ACROSS, FACTS_SECONDS = 2, 4, 4.0
+PROBE_ROWS, ROW_ANSWERS = 16, 100  # answers that one explanation takes, about
 ALIASES = {"occlusion": "removal", "gradient": "saliency", "ig": "integrated_gradients", "smoothgrad": "smooth_grad",
            "gradcam": "grad_cam"}
 
@@ -120,22 +122,28 @@ def explained_facts(
 ) -> list[dict[str, Any]]:
     """Explanations of the worst and the best of some rows by their loss, for the report; a row that fails is left out.
 
-    Coarser than `explain_rows` alone, so that it takes a second; of a run with many columns none.
+    Coarser than `explain_rows` alone, and given up after FACTS_SECONDS; of a run with many columns none.
     """
     kinds = {column.name: column.kind for column in schema.inputs}
     if len(rows) == 0 or len(kinds) > MOST_COLUMNS or not ensemble.columns:
         return []
-    order, found = np.argsort(losses, kind="stable"), []
-    count = min(FACTS_ROWS, len(rows) // 2)
-    chosen = [("The highest loss", place) for place in order[::-1][:count]]
-    chosen += [("The lowest loss", place) for place in order[:count]]
-    for number, (why, place) in enumerate(chosen):
+    began = time.perf_counter()
+    ensemble.answer(Source(table.take(np.full(PROBE_ROWS, rows[0]))))
+    if (time.perf_counter() - began) * ROW_ANSWERS / PROBE_ROWS > FACTS_SECONDS:
+        return []  # a large network: on request, `gradatim explain`
+    order, count = np.argsort(losses, kind="stable"), min(FACTS_ROWS, len(rows) // 2)
+    chosen = [pair for number in range(count)
+              for pair in (("The highest loss", order[-1 - number]), ("The lowest loss", order[number]))]
+    found: dict[str, list[dict[str, Any]]] = {}
+    for why, place in chosen:
+        if time.perf_counter() - began > FACTS_SECONDS:
+            break
         try:
             (explanation,) = explain_rows(ensemble, kinds, table, [int(rows[place])], across=FACTS_ACROSS)
         except (GradatimError, RuntimeError, ValueError, OSError):
             continue  # a report without it is better than none
-        found.append({"why": why if number % max(count, 1) == 0 else "", **explanation.to_json()})
-    return found
+        found.setdefault(why, []).append({"why": "" if why in found else why, **explanation.to_json()})
+    return [entry for why in ("The highest loss", "The lowest loss") for entry in found.get(why, [])]
 
 
 def score_of_answers(task: Task, answers: np.ndarray, explained: int) -> np.ndarray:
