@@ -46,7 +46,7 @@ def _lasso_on(X: np.ndarray, y: np.ndarray, alpha: float, target: float | None, 
         return _quietly(lambda: Lasso(alpha=alpha, precompute=precompute, max_iter=20_000).fit(X, y))
 
     def intel() -> Any:
-        from sklearnex.linear_model import Lasso
+        from daal4py.sklearn.linear_model import Lasso  # scikit-learn-intelex has it, but does not name it
 
         return _quietly(lambda: Lasso(alpha=alpha, max_iter=20_000).fit(X, y))
 

@@ -125,7 +125,7 @@ def test_working_sets_reach_the_optimum(monkeypatch):
         assert model.objective_ == pytest.approx(expected.objective_, rel=1e-8)
     monkeypatch.setattr(shrinkage, "LARGEST_GRAM", 20)
     strong = Lasso(alpha=2.0, tol=1e-8, max_iter=50_000).fit(X, y)
-    monkeypatch.setattr(shrinkage, "WHOLE", 1000)
+    monkeypatch.undo()
     assert strong.objective_ == pytest.approx(Lasso(alpha=2.0, tol=1e-10).fit(X, y).objective_, rel=1e-6)
 
 

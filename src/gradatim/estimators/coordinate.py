@@ -18,7 +18,7 @@ SWEEPS = 30
 # A jump costs a cubed and a sweep d·a for a coordinates that are not zero: above this many, sweeps go on alone.
 LARGEST_JUMP = 6000
 # Changes of sign met in one jump.
-CROSSINGS = 8
+CROSSINGS = 2
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})

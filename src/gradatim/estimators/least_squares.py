@@ -29,7 +29,15 @@ def solve(X: Matrix, means: np.ndarray, targets: np.ndarray, weights: np.ndarray
     if min(rows, columns) > LARGEST_FACTOR:
         return _conjugate_gradients(X, means, targets, weights, penalty)
     if columns <= rows:
-        factor = Factor.of(gram.gram(X, means, weights), penalty)
+        matrix = gram.gram(X, means, weights)
+        # What centring leaves of a constant column is rounding; its coefficient of least norm is zero.
+        noise = weights.sum() * (10 * np.finfo(X.dtype).eps * np.abs(means)) ** 2
+        varied = matrix.diagonal() > noise
+        if penalty == 0 and not varied.all() and varied.any():
+            solution = np.zeros((columns, targets.shape[1]))
+            solution[varied] = solve(X[:, varied], means[varied], targets, weights, penalty)
+            return solution
+        factor = Factor.of(matrix, penalty)
         if factor is not None:
             moment = gram.centred_transpose_product(X, means, targets * weights[:, None])
             solution = factor.solve(moment)

@@ -23,8 +23,10 @@ from gradatim.estimators.coordinate import minimise_quadratic
 from gradatim.estimators.gram import Matrix
 from gradatim.estimators.proximal import proximal_gradient
 
-# Up to this many columns the whole Gram matrix is built at once (32 MB).
+# Up to this many columns the whole Gram matrix is built at once (32 MB) where a sample of the rows will do ...
 WHOLE = 2048
+# ... or where at least this share of them pulls more than its penalty at the start.
+DENSE_SHARE = 0.25
 # The largest Gram matrix of a working set, 512 MB; a problem with more columns that matter goes to FISTA.
 LARGEST_GRAM = 8192
 # Multiplications above which the Gram matrix is made of float32 products.
@@ -62,6 +64,12 @@ class Problem:
         self.columns = self.X.tocsc() if scipy.sparse.issparse(self.X) else self.X
         if not scipy.sparse.issparse(self.X) and self.X.size * float(self.X.shape[1]) > WORTH_ROUGH:
             self.precision = "sample" if self._sample_size() < 0.6 * self.X.shape[0] else "float32"
+
+    def by_parts(self, slope: np.ndarray, absolute: float) -> bool:
+        """Whether G is better built for a working set of the columns than at once."""
+        if self.whole is not None or self.X.shape[1] > WHOLE:
+            return self.whole is None
+        return self.precision != "sample" and float(np.mean(np.abs(slope) > absolute)) < DENSE_SHARE
 
     def _sample_size(self) -> int:
         return max(SAMPLE_PER_COLUMN * min(self.X.shape[1], WHOLE), self.X.shape[0] // 8)
@@ -169,10 +177,11 @@ def coordinate_descent(
     tolerance = 0.03 * float(np.sqrt(goal / max(min(problem.X.shape), 1)))
     chosen: np.ndarray | None = None
     matrix: np.ndarray | None = None
+    by_parts = problem.by_parts(here.pull, penalty.absolute)
     for _ in range(ROUNDS):
         if here.gap <= goal or sweeps >= max_iter or stopped:
             break
-        if problem.X.shape[1] > WHOLE and problem.whole is None:
+        if by_parts:
             size = min(max(2 * int(np.count_nonzero(here.coefficients)), size), problem.X.shape[1])
             if size > LARGEST_GRAM:
                 return proximal(
