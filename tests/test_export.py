@@ -278,7 +278,7 @@ def test_histograms_equal_the_extractor(channels: int, size: int) -> None:
 
 @pytest.mark.parametrize(
     ("address", "expected"),
-    [("vision.small_resnet.small_resnet", 7), ("vision.resnet.resnet18", 20),
+    [("vision.small_resnet.small_resnet", 9), ("vision.resnet.resnet18", 20),
      ("vision.efficientnet_lite.efficientnet_lite0", 49)],
 )
 def test_folding_keeps_the_function(address: str, expected: int) -> None:
