@@ -17,8 +17,8 @@ import scipy.linalg
 SWEEPS = 30
 # A jump costs a cubed and a sweep d·a for a coordinates that are not zero: above this many, sweeps go on alone.
 LARGEST_JUMP = 6000
-# Changes of sign met in one jump.
-CROSSINGS = 2
+# Changes of sign met in one jump; where the matrix is singular, as many as these multiplications allow.
+CROSSINGS, MOST_CROSSINGS, FLOPS = 2, 300, 5e9
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
@@ -111,17 +111,21 @@ def _jump(matrix: np.ndarray, pull: np.ndarray, penalties: np.ndarray, values: n
     Coordinates whose sign would change are set to zero if that is no worse, else the way ends at the first change, and
     the next starts there without that coordinate.
     """
-    moved = False
-    for _ in range(CROSSINGS):
+    moved, left = False, CROSSINGS
+    while left > 0:
+        left -= 1
         places = np.flatnonzero(values)
         if not 0 < len(places) <= LARGEST_JUMP:
             break
         now = values[places]
         inner = np.ascontiguousarray(matrix[np.ix_(places, places)])
         tilted = pull[places] - penalties[places] * np.sign(now)
-        toward = _newton_direction(inner, tilted - inner @ now)
+        toward, flat = _newton_direction(inner, tilted - inner @ now)
         if toward is None:
             break
+        if flat and not moved:
+            # More coordinates than the rows tell apart: all but as many must go, one at a crossing.
+            left = min(MOST_CROSSINGS, int(FLOPS / len(places) ** 3))
         goal = now + toward
         # Nothing happens at zero where nothing is penalised.
         crossed = (np.sign(goal) * np.sign(now) < 0) & (penalties[places] > 0)
@@ -141,8 +145,8 @@ def _jump(matrix: np.ndarray, pull: np.ndarray, penalties: np.ndarray, values: n
     return moved
 
 
-def _newton_direction(matrix: np.ndarray, slope: np.ndarray) -> np.ndarray | None:
-    """matrix⁻¹ slope; where the matrix is singular, nearly so: then far along the directions in which it is flat."""
+def _newton_direction(matrix: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray | None, bool]:
+    """matrix⁻¹ slope, and whether the matrix is singular: then far along the directions in which it is flat."""
     size = len(matrix)
     for ridge in (0.0, 1e-10):
         shifted = matrix.copy()
@@ -154,8 +158,8 @@ def _newton_direction(matrix: np.ndarray, slope: np.ndarray) -> np.ndarray | Non
         diagonal = factor[0].diagonal() / np.sqrt(matrix.diagonal())
         if ridge or (diagonal.min() / diagonal.max()) ** 2 > 1e-13:
             found: np.ndarray = scipy.linalg.cho_solve(factor, slope, check_finite=False)
-            return found if np.isfinite(found).all() else None
-    return None
+            return (found if np.isfinite(found).all() else None), ridge > 0
+    return None, True
 
 
 def _value(matrix: np.ndarray, tilted: np.ndarray, values: np.ndarray) -> float:
