@@ -36,7 +36,8 @@ def test_measures_equal_scipy_and_their_identities(first, second, base):
     crossed = cross_entropy(P, Q, base=base)
     assert crossed == divergence or crossed - entropy(P, base=base) == pytest.approx(divergence, abs=1e-9)
     assert jensen_shannon(P, Q, base=base) == pytest.approx(jensenshannon(P, Q, base=base) ** 2, abs=1e-12)
-    assert jensen_shannon(P, Q) == pytest.approx(jensen_shannon(Q, P), abs=1e-15) and jensen_shannon(P, Q) <= np.log(2) + 1e-12
+    assert jensen_shannon(P, Q) == pytest.approx(jensen_shannon(Q, P), abs=1e-15)
+    assert jensen_shannon(P, Q) <= np.log(2) + 1e-12
 
 
 def test_rows_are_distributions_and_excluded_values_are_infinitely_surprising():

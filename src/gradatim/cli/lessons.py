@@ -8,7 +8,9 @@ from gradatim.cli.console import print_json, show_table
 
 
 def lessons(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """List the lessons in the order in which they are best read: name, idea, the figure it ends in. `gradatim lesson NAME` runs one.
+    """List the lessons in the order in which they are best read: name, idea, the figure it ends in.
+
+    `gradatim lesson NAME` runs one.
 
     Parameters
     ----------
