@@ -75,7 +75,9 @@ class PictureHistograms(nn.Module):
         across = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
         down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
         strength = torch.sqrt(across * across + down * down)
-        turn = torch.atan2(down, across) * (ORIENTATIONS / torch.pi)
+        # Where nothing changes the angle is that of (0, 1), as atan2 has it; graphs would divide 0 by 0 on the way.
+        flat = (strength == 0).to(torch.float32)
+        turn = torch.atan2(down, across + flat) * (ORIENTATIONS / torch.pi)
         turn = torch.where(turn < 0, turn + ORIENTATIONS, turn)
         lower = torch.floor(turn)
         share = strength * (turn - lower)
