@@ -108,6 +108,7 @@ def test_ctrl_c_leaves_a_run_that_can_go_on(resumed: bool, unbroken: Path, tmp_p
 
 
 def test_a_signal_between_the_last_epoch_and_the_end_is_not_lost(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     for reason, heard in (("epochs", True), ("plateau", True), ("error", False), ("interrupted", False)):
         hook = Checkpoint(tmp_path)
         training: Any = SimpleNamespace(history=SimpleNamespace(reason=reason))
@@ -119,6 +120,7 @@ def test_a_signal_between_the_last_epoch_and_the_end_is_not_lost(tmp_path: Path)
         else:
             hook.end(training)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
 
 
 def complaint(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from gradatim.data.schema import Schema
 from gradatim.errors import GradatimError
 from gradatim.request import Request, choices_of
 from gradatim.run import fit
@@ -66,7 +67,7 @@ def test_estimator_option_is_read(text: str, expected: tuple) -> None:
 )
 def test_estimator_that_cannot_be_is_refused(text: str, message: str) -> None:
     with pytest.raises(GradatimError, match=message):
-        choices_of(Request(estimator=text), {}, "classification")
+        choices_of(Request(estimator=text), {}, "classification", Schema(()))
 
 
 def test_a_late_baseline_is_left_out_and_said() -> None:

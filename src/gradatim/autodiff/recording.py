@@ -99,6 +99,7 @@ class Recorder(TorchFunctionMode):
         self.classes: dict[Path, str] = {}
         self.leaves: set[Path] = set()
         self.names = {id(parameter): name for name, parameter in network.named_parameters()}
+        self._reshaped: list[torch.Tensor] = []
         self._stack: list[tuple[str, int]] = []
         self._calls: dict[str, int] = {}
         self._quiet = False
@@ -178,8 +179,13 @@ class Recorder(TorchFunctionMode):
 
     def _hand_on(self, operation: str, args: Any, kwargs: Any, results: Iterator[torch.Tensor]) -> None:
         """Results that are only arranged anew count as what they were made from; masks made of several are let go."""
-        found = {record_of(t): t for t in tensors_in((args, kwargs)) if record_of(t) is not None}
+        given = list(tensors_in((args, kwargs)))
+        found = {record_of(t): t for t in given if record_of(t) is not None}
         if not found:
+            if len(given) == 1 and id(given[0]) in self.names:  # a weight in another shape is that weight still
+                for result in results:
+                    self.names[id(result)] = self.names[id(given[0])]
+                    self._reshaped.append(result)  # kept, so that its id is not given to another tensor
             return
         source = next((t for t in found.values() if t.requires_grad), next(iter(found.values())))
         record, axis, _ = getattr(source, MARK)
