@@ -82,5 +82,5 @@ def place_net(
 
 
 def demo() -> tuple[PlaceNet, tuple[torch.Tensor, ...]]:
-    """A net of width 8 for 10 numbers and three pictures of 24 × 24."""
-    return place_net(width=8, points=6, size=24), (torch.randn(3, 3, 24, 24),)
+    """A net of width 16 for 10 numbers and three pictures of 24 × 24."""
+    return place_net(width=16, points=8, size=24), (torch.randn(3, 3, 24, 24),)
