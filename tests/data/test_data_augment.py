@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradatim.data.augment import Augmentation, Follow, augment, default_augmentation, mask_sounds
+from gradatim.data.augment import Augmentation, Follow, augment, augment_pictures, default_augmentation, mask_sounds
 from gradatim.data.augment_random import RowRandom
 from gradatim.data.batch import Batch, select
 from gradatim.data.codecs.image import Framing
@@ -28,7 +28,8 @@ def batch_of(rows=16):
     inputs = {
         "photo": pictures(rows),
         "sound": {"log_mel": torch.rand(rows, 8, 20, generator=generator) + 0.1, "lengths": torch.full((rows,), 20)},
-        "words": {"ids": ids, "lengths": lengths}, "size": torch.randn(rows, generator=generator),
+        "words": {"ids": ids, "lengths": lengths},
+        "size": torch.randn(rows, generator=generator),
         "colour": torch.randint(0, 5, (rows,), generator=generator),
     }
     present = {name: torch.ones(rows, dtype=torch.bool) for name in inputs}
@@ -36,15 +37,31 @@ def batch_of(rows=16):
 
 
 EVERYTHING = Augmentation(
-    flip=0.5, flip_vertical=0.3, shift=0.2, rotate=10.0, scale=0.2, shear=5.0, crop=0.7, cutout=0.3, brightness=0.2,
-    contrast=0.2, saturation=0.3, hue=0.1, grey=0.2, noise=0.1, blur=1.0, time_mask=5, frequency_mask=3,
-    word_dropout=0.3, jitter=0.1,
+    flip=0.5,
+    flip_vertical=0.3,
+    shift=0.2,
+    rotate=10.0,
+    scale=0.2,
+    shear=5.0,
+    crop=0.7,
+    cutout=0.3,
+    brightness=0.2,
+    contrast=0.2,
+    saturation=0.3,
+    hue=0.1,
+    grey=0.2,
+    noise=0.1,
+    blur=1.0,
+    time_mask=5,
+    frequency_mask=3,
+    word_dropout=0.3,
+    jitter=0.1,
 )
 
 
 def flat(batch):
     for name, field in batch.inputs.items():
-        for part, tensor in (field.items() if isinstance(field, dict) else [("", field)]):
+        for part, tensor in field.items() if isinstance(field, dict) else [("", field)]:
             yield f"{name} {part}", tensor
 
 
@@ -59,16 +76,30 @@ def run(batch, seed=0, epoch=0, options=EVERYTHING, follows=None):
 def part_of(batch, places):
     """The given places of a batch, in that order."""
     index = torch.as_tensor(places)
-    return Batch(batch.rows[places], {n: select(v, index) for n, v in batch.inputs.items()},
-                 {n: select(v, index) for n, v in batch.targets.items()},
-                 {n: v[index] for n, v in batch.present.items()},
-                 {n: [v[place] for place in places] for n, v in batch.context.items()})
+    return Batch(
+        batch.rows[places],
+        {n: select(v, index) for n, v in batch.inputs.items()},
+        {n: select(v, index) for n, v in batch.targets.items()},
+        {n: v[index] for n, v in batch.present.items()},
+        {n: [v[place] for place in places] for n, v in batch.context.items()},
+    )
 
 
 @pytest.mark.parametrize("places", [[5], [3, 9, 14], [15, 0, 7, 8, 2, 1], list(range(15, -1, -1))])
 def test_neither_batch_mates_nor_batch_size_have_a_say(places):
     whole, some = run(batch_of()), run(part_of(batch_of(), places))
     assert all(equal(part_of(whole, places), some).values())
+
+
+def test_a_picture_has_the_same_bits_alone_and_among_a_hundred():
+    given = pictures(100, 3, 40, 40)
+    options = Augmentation(
+        rotate=20.0, crop=0.6, brightness=0.2, contrast=0.3, saturation=0.3, hue=0.1, noise=0.1, blur=1.5
+    )
+    whole = augment_pictures(given, options, RowRandom(np.arange(100), 0))
+    for row in range(100):
+        alone = augment_pictures(given[row : row + 1], options, RowRandom(np.array([row]), 0))
+        assert torch.equal(alone[0], whole[row])
 
 
 def test_chunks_on_a_processor_do_not_show(monkeypatch):
@@ -189,15 +220,20 @@ def framed_batch(rows=40, side=64):
     lengths, labels = torch.ones(rows, dtype=torch.int64), torch.arange(rows)[:, None]
     targets = {
         "box": {"corners": torch.tensor(corners, dtype=torch.float32), "labels": labels, "lengths": lengths},
-        "spots": {"points": torch.tensor(np.stack([centres, centres + 3], 1), dtype=torch.float32),
-                  "visible": torch.ones(rows, 2, dtype=torch.bool)},
+        "spots": {
+            "points": torch.tensor(np.stack([centres, centres + 3], 1), dtype=torch.float32),
+            "visible": torch.ones(rows, 2, dtype=torch.bool),
+        },
         "shape": (torch.from_numpy(squares)[:, 0] > 100).long(),
     }
     return Batch(np.arange(rows), {"photo": torch.from_numpy(squares)}, targets, {}, {"photo": context})
 
 
-FOLLOWS = {"box": Follow("boxes", "photo"), "spots": Follow("points", "photo", (0, 1)),
-           "shape": Follow("mask", "photo")}
+FOLLOWS = {
+    "box": Follow("boxes", "photo"),
+    "spots": Follow("points", "photo", (0, 1)),
+    "shape": Follow("mask", "photo"),
+}
 
 
 def blob(square):

@@ -7,7 +7,7 @@ from PIL import Image, ImageEnhance
 from scipy import ndimage
 
 from gradatim.data.augment import augment_pictures
-from gradatim.data.augment_colour import LUMINANCE, blur, colour_matrices, gaussian_bands, relight
+from gradatim.data.augment_colour import LUMINANCE, blur, colour_matrices, gaussian_weights, relight
 from gradatim.data.augment_options import Augmentation
 from gradatim.data.augment_random import RowRandom
 
@@ -74,10 +74,10 @@ def test_blur_equals_scipy(height: int, width: int) -> None:
         np.testing.assert_allclose(after, expected, atol=1e-3)
 
 
-def test_bands_sum_to_one_and_no_blur_is_none() -> None:
-    bands = gaussian_bands(np.array([0.0, 0.7, 8.0]), 9)
-    np.testing.assert_allclose(bands.sum(2), 1.0)
-    np.testing.assert_allclose(bands[0], np.eye(9), atol=1e-12)
+def test_weights_sum_to_one_and_no_blur_is_none() -> None:
+    weights = gaussian_weights(np.array([0.0, 0.7, 8.0]), 32)
+    np.testing.assert_allclose(2 * weights.sum(1) - weights[:, 0], 1.0)
+    assert weights[0, 0] == 1 and not weights[0, 1:].any()
 
 
 def test_noise_has_its_deviation_and_is_each_rows_own() -> None:

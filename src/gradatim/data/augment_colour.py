@@ -7,6 +7,8 @@ The results are those of PIL's ImageEnhance, but cut to the range once at the en
 the luminance, where turning it in HSV would not. Cutout: DeVries and Taylor (2017).
 """
 
+import math
+
 import numpy as np
 import torch
 
@@ -17,6 +19,7 @@ LUMINANCE = np.array([0.299, 0.587, 0.114])
 # RGB → YIQ (NTSC 1953)
 YIQ = np.array([LUMINANCE, [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
 BACK = np.linalg.inv(YIQ)
+REACH = 4  # deviations, at which a Gaussian is cut
 
 
 def relight(pictures: torch.Tensor, options: Augmentation, random: RowRandom) -> torch.Tensor:
@@ -63,32 +66,34 @@ def colour_matrices(options: Augmentation, random: RowRandom) -> np.ndarray:
 
 
 def blur(pictures: torch.Tensor, options: Augmentation, random: RowRandom) -> torch.Tensor:
-    """Pictures float32 (B, C, H, W) through a Gaussian of 0 to `options.blur` pixels, each its own.
+    """Pictures float32 (B, C, H, W) through a Gaussian of 0 to `options.blur` pixels, each its own; edges repeated.
 
-    Both passes are products with a band matrix a row, whose rows sum to 1: the edge is repeated.
+    A sum of shifted copies along one axis, then along the other: unlike a product of matrices it adds in the same
+    order whatever the size of the batch, so that a row gets the same bits in any company.
     """
     deviations = options.blur * random.uniform("blur")[:, 0]
-    height, width = pictures.shape[-2:]
-    down = _on(gaussian_bands(deviations, height), pictures)[:, None]
-    along = down if height == width else _on(gaussian_bands(deviations, width), pictures)[:, None]
-    return down @ pictures @ along.transpose(-1, -2)
+    weights = _on(gaussian_weights(deviations, math.ceil(REACH * options.blur)), pictures)
+    for axis in (2, 3):
+        pictures = _blurred(pictures, weights, axis)
+    return pictures
 
 
-def gaussian_bands(deviations: np.ndarray, size: int) -> np.ndarray:
-    """Matrices (B, size, size) that blur a line of pixels whose ends are repeated, up to 4 deviations away."""
-    reach = min(int(np.ceil(4 * float(deviations.max(initial=0.0)))), 4 * size)
-    steps = np.arange(-reach, reach + 1)
+def gaussian_weights(deviations: np.ndarray, reach: int) -> np.ndarray:
+    """The weights of the pixels 0, 1 … `reach` steps away, float64 (B, reach + 1); over both sides they sum to 1."""
+    steps = np.arange(reach + 1)
     weights = np.exp(-0.5 * (steps / np.maximum(deviations, 1e-3)[:, None]) ** 2)
-    weights /= weights.sum(axis=1, keepdims=True)
-    bands = np.zeros((len(deviations), size, size))
-    lines = np.arange(size)
-    for place, step in enumerate(steps):
-        bands[:, lines, np.clip(lines + step, 0, size - 1)] += _repeated(weights[:, place], size)
-    return bands
+    return weights / (2 * weights.sum(axis=1, keepdims=True) - weights[:, :1])
 
 
-def _repeated(values: np.ndarray, count: int) -> np.ndarray:
-    return np.repeat(values[:, None], count, axis=1)
+def _blurred(pictures: torch.Tensor, weights: torch.Tensor, axis: int) -> torch.Tensor:
+    reach, size = weights.shape[1] - 1, pictures.shape[axis]
+    places = torch.arange(-reach, size + reach, device=pictures.device).clamp_(0, size - 1)
+    wide = pictures.index_select(axis, places)
+    blurred = pictures * weights[:, 0].view(-1, 1, 1, 1)
+    for step in range(1, reach + 1):
+        both = wide.narrow(axis, reach - step, size) + wide.narrow(axis, reach + step, size)
+        blurred.addcmul_(both, weights[:, step].view(-1, 1, 1, 1))
+    return blurred
 
 
 def cut_out(pictures: torch.Tensor, options: Augmentation, random: RowRandom) -> torch.Tensor:
