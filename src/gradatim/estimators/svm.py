@@ -297,10 +297,10 @@ class LinearSVC(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     """Linear support vector classifier without kernel values, for many rows or columns; one machine a class.
 
     C: price > 0 of the loss; loss: "hinge" or "squared_hinge"; solver: "dual" (coordinate descent), "newton" (squared
-    hinge only), "sgd" (averaged stochastic subgradient) or "auto": "newton" where it applies and pays (fewer columns than
-    rows; at most 64, or prices that bind coordinates), else "dual". The intercept is the weight of a constant column of
-    value intercept_scaling and is penalised with the others, as LIBLINEAR has it. tol: of "dual" the largest projected
-    gradient left, of "newton" the relative duality gap, of "sgd" the least relative fall of the objective in an epoch.
+    hinge only), "sgd" (averaged stochastic subgradient) or "auto": "newton" where it applies and pays (fewer columns
+    than rows; at most 64, or prices that bind coordinates), else "dual". The intercept is the weight of a constant
+    column of value intercept_scaling and is penalised with the others, as LIBLINEAR has it. tol: of "dual" the largest
+    projected gradient left, of "newton" the relative duality gap, of "sgd" the least relative fall of the objective.
     max_iter: epochs; class_weight: None, "balanced" or {class: weight}; random_state: seed of the order of the rows.
     X (n, d) dense or CSR, float32 or float64; y (n,) of two or more classes.
     Fitted: classes_, class_weight_, coef_ (1 or k, d), intercept_, n_iter_ (the largest of all machines); of each
