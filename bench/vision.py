@@ -27,13 +27,15 @@ NO_BFLOAT16 = ("skorch",)
 class Worker:
     """A contender's process."""
 
-    def __init__(self, name: str, network: str, dtype: str, size: int, threads: int) -> None:
+    def __init__(
+        self, name: str, network: str, dtype: str, size: int | str, threads: int, *, module: str = "bench.vision_worker"
+    ) -> None:
         backend = "jax" if "jax" in name else "torch"
         environment = os.environ | {
             "OMP_NUM_THREADS": str(threads), "KERAS_BACKEND": backend,
             "PYTHONWARNINGS": "ignore",
         }  # fmt: skip
-        command = [sys.executable, "-m", "bench.vision_worker", name, network, dtype, str(size)]
+        command = [sys.executable, "-m", module, name, network, dtype, str(size)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=environment, cwd=Path(__file__).parent.parent,
