@@ -21,7 +21,7 @@ from gradatim.data.augment import Follow
 from gradatim.data.batch import Batch
 from gradatim.data.codecs import codec_for
 from gradatim.data.codecs.boxes import BoxesCodec
-from gradatim.data.places import centred, cornered
+from gradatim.data.places import centred, cornered, overlap
 from gradatim.data.schema import Column
 from gradatim.errors import CellError, GradatimError, SchemaError
 from gradatim.estimators.linear import Ridge
@@ -31,6 +31,7 @@ from gradatim.tasks.placed import BOX_WEIGHT, NETWORK, PLACE_NET, from_square, s
 from gradatim.tasks.task import note_unknown
 
 SURE = 1e-6  # probabilities stay so far from 0 and 1
+OVERLAP_WEIGHT = 4.0  # of 1 − IoU, where answers are compared: one for each number of the box
 LOSSES = ("cross_entropy", "squared")
 
 
@@ -189,12 +190,14 @@ class Localisation:
         return np.clip(self.regressed(labels).mean(axis=0) / self._weights(), SURE, 1 - SURE)
 
     def row_losses(self, answer: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """The loss of each row, with the box in units of the picture's longer side, (N,)."""
+        """By which answers are compared, (N,): the cross entropies of the loss, and the overlap in place of squares.
+
+        The average of two boxes is a box at neither place: its squared error may be less while its overlap is as well.
+        """
         there = labels[:, 0] > 0.5
         sure = np.clip(answer[:, 0], SURE, 1 - SURE)
         losses = -np.log(np.where(there, sure, 1 - sure))
-        squares = ((answer[:, 1:5] - labels[:, 1:5]) ** 2).sum(axis=1)
-        losses[there] += BOX_WEIGHT * squares[there]
+        losses[there] += OVERLAP_WEIGHT * (1 - overlap(cornered(answer[there, 1:5]), cornered(labels[there, 1:5])))
         if self.box_classes:
             known = there & (labels[:, 5] >= 0)
             picked = answer[known, 5 + labels[known, 5].astype(np.int64)]
