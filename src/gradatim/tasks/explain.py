@@ -29,7 +29,7 @@ from gradatim.tasks.network import NetworkMember
 from gradatim.tasks.source import Source
 from gradatim.tasks.task import Task
 
-SMALLEST = 1e-7
+SMALLEST = 1e-15
 ACROSS = 6  # patches side by side; they overlap by half
 MOST_SIDE = 512  # pixels at which a picture is covered: larger ones are made smaller first
 SOUND_PIECES = 16
@@ -142,7 +142,8 @@ def explained_facts(
             (explanation,) = explain_rows(ensemble, kinds, table, [int(rows[place])], across=FACTS_ACROSS)
         except (GradatimError, RuntimeError, ValueError, OSError):
             continue  # a report without it is better than none
-        found.setdefault(why, []).append({"why": "" if why in found else why, **explanation.to_json()})
+        heading = "" if why in found else why
+        found.setdefault(why, []).append({"why": heading, **explanation.to_json()})
     return [entry for why in ("The highest loss", "The lowest loss") for entry in found.get(why, [])]
 
 
@@ -150,8 +151,8 @@ def score_of_answers(task: Task, answers: np.ndarray, explained: int) -> np.ndar
     """Log odds of the class, log p − log(1 − p), or the number itself, float64 (N,)."""
     if not task.classes:
         return np.asarray(answers, dtype=np.float64)
-    p = np.clip(answers[:, explained], SMALLEST, 1 - SMALLEST)
-    return np.log(p) - np.log1p(-p)
+    own, others = answers[:, explained], np.delete(answers, explained, axis=1).sum(1)  # 1 − p would lose its digits
+    return np.log(np.maximum(own, SMALLEST)) - np.log(np.maximum(others, SMALLEST))
 
 
 def _asked(ensemble: Ensemble, method: str) -> tuple[Any, float]:

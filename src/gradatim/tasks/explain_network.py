@@ -26,7 +26,7 @@ from gradatim.tasks.network import NetworkMember
 from gradatim.tasks.source import Source
 
 GRADIENT_METHODS = ("saliency", "smooth_grad", "integrated_gradients", "grad_cam")
-STEPS = (32, 64, 128, 256)
+STEPS = (32, 64, 128, 256)  # a ReLU that turns on the way costs accuracy: the error falls as 1 / steps
 
 
 class NetworkScore:
@@ -161,11 +161,13 @@ def network_parts(
 
 
 def _complete(score: NetworkScore, difference: float) -> dict[str, torch.Tensor]:
-    """Integrated gradients with ever more steps until their sum is the difference of the scores, to a hundredth."""
+    """Integrated gradients with ever more steps until their sum is the difference of the scores, to a hundredth of what
+    the columns add and take away.
+    """
     for steps in STEPS:
         found = integrated_gradients(score, score.values, score.baselines, steps=steps)
-        gap = difference - sum(float(value.sum()) for value in found.values())
-        if abs(gap) <= 0.01 * max(abs(difference), 0.1):
+        totals = [float(value.sum()) for value in found.values()]
+        if abs(difference - sum(totals)) <= 0.01 * sum(map(abs, totals)):
             break
     return found
 

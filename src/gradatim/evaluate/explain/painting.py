@@ -52,7 +52,9 @@ class _Sheet:
         self.y += 14
 
     def _box(self, left: float, top: float, right: float, bottom: float, colour: Any) -> None:
-        self.draw.rectangle([left * SCALE, top * SCALE, right * SCALE - 1, bottom * SCALE - 1], fill=colour)
+        if right - left >= 0.5:
+            self.draw.rectangle([left * SCALE, top * SCALE, right * SCALE - 1, bottom * SCALE - 1],
+                                fill=colour)
 
     def words(self, words: tuple[tuple[str, float], ...]) -> None:
         """The text with its pieces on coloured grounds, in lines."""
