@@ -1,6 +1,7 @@
 """What a model said, keyed by row: the frame that scores, slices and the report read, whoever's model it was."""
 
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from gradatim.problems import Problems
 PROBABILITY = "probability:"
 PREDICTION = "prediction"
 ROW = "row"
+_PLACES = re.compile(r"object|left|top|right|bottom|(?:x|y|seen)\d+")  # columns of numbers of boxes and points
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +249,8 @@ def _typed(frame: pl.DataFrame, task: str, path: Path, types: Mapping[str, Any])
     wanted: dict[str, Any] = {ROW: pl.Int64, **types}
     if task in ("classification", "regression"):
         wanted[PREDICTION] = pl.Float64 if task == "regression" else pl.String
+    if task in ("localisation", "landmarks"):
+        wanted = {name: pl.Float64 for name in frame.columns if _PLACES.fullmatch(name)} | wanted
     for name in frame.columns:
         kind = pl.Float64 if name.startswith(PROBABILITY) else wanted.get(name)
         if kind is None:
