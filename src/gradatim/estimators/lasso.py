@@ -225,13 +225,17 @@ def elastic_net_path(
         grid = np.sort(np.asarray(alphas, dtype=np.float64).ravel())[::-1]
         if not grid.size or not np.all(np.isfinite(grid)) or np.any(grid < 0):
             raise ValueError(f"alphas: expected a list of numbers ≥ 0, received {alphas!r}")
+    moment = None
     if X.shape[1] <= min(2 * X.shape[0], 4096):
+        # One exact matrix serves all penalties, and with it no penalty needs the rows again.
+        problem.sharpen(entirely=True)
         problem.gram(None)
+        moment = problem.residual_and_pull(target, np.zeros(X.shape[1]))[1] if tol >= 1e-10 else None
     coefficients, gaps = np.zeros((X.shape[1], len(grid))), np.zeros(len(grid))
     last = np.zeros(X.shape[1])
     for place, alpha in enumerate(grid):
         penalty = Penalty(alpha * l1_ratio, alpha * (1 - l1_ratio), positive)
-        found = coordinate_descent(problem, target, penalty, last, tol=tol, max_iter=max_iter)
+        found = coordinate_descent(problem, target, penalty, last, tol=tol, max_iter=max_iter, moment=moment)
         last = coefficients[:, place] = found.coefficients
         gaps[place] = found.gap
     return grid, coefficients.astype(X.dtype), gaps

@@ -32,6 +32,7 @@ LARGEST_GRAM = 8192
 # Multiplications above which the Gram matrix is made of float32 products.
 WORTH_ROUGH = 2e9
 ROUNDS = 100
+_NO_ROWS = np.empty(0)
 # Rows of a sample for each column, so that the sample's correlations are those of all rows to about a quarter.
 SAMPLE_PER_COLUMN = 16
 # observe(coefficients) → whether to stop.
@@ -146,7 +147,14 @@ def objective_and_gap(
     penalty: Penalty,
 ) -> tuple[float, float]:
     """P, and the duality gap at the scaled residual (without L1 penalty: half the squared gradient over λ₂)."""
-    squares = float(shares @ residual**2)
+    squares, along = float(shares @ residual**2), float(shares @ (residual * target))
+    return _objective_and_gap(squares, along, pull, coefficients, penalty)
+
+
+def _objective_and_gap(
+    squares: float, along: float, pull: np.ndarray, coefficients: np.ndarray, penalty: Penalty
+) -> tuple[float, float]:
+    """The same from the mean square of the residual and its mean product with the target."""
     objective = squares / 2 + penalty.of(coefficients)
     slope = pull - penalty.squared * coefficients
     if penalty.absolute == 0:
@@ -155,7 +163,7 @@ def objective_and_gap(
     largest = float(np.max(slope if penalty.positive else np.abs(slope), initial=0.0))
     scale = min(1.0, penalty.absolute / largest) if largest > 0 else 1.0
     inner = squares + penalty.squared * float(coefficients @ coefficients)
-    dual = scale * float(shares @ (residual * target)) - scale * scale * inner / 2
+    dual = scale * along - scale * scale * inner / 2
     return objective, max(objective - dual, 0.0)
 
 
@@ -168,10 +176,24 @@ def coordinate_descent(
     tol: float,
     max_iter: int,
     observe: Observe | None = None,
+    moment: np.ndarray | None = None,
 ) -> Optimum:
-    """Rounds of coordinate descent on G, each followed by the true residual; ends at gap ≤ tol · Σ sᵢtᵢ²."""
+    """Rounds of coordinate descent on G, each followed by the true residual; ends at gap ≤ tol · Σ sᵢtᵢ².
+
+    moment: AᵀSt, where G is whole and exact: then the rows are not walked over at all, and the gap is known to about
+    1e-14 of Σ sᵢtᵢ².
+    """
     goal = problem.goal(target, tol)
-    here = _Point.at(problem, target, penalty, start)
+    size_of_target = float(problem.shares @ target**2)
+
+    def arrive(at: np.ndarray) -> _Point:
+        if moment is None:
+            return _Point.at(problem, target, penalty, at)
+        pull, along = moment - problem.gram(None) @ at, size_of_target - float(moment @ at)
+        squares = max(along - float(at @ pull), 0.0)
+        return _Point(at, _NO_ROWS, pull, *_objective_and_gap(squares, along, pull, at, penalty))
+
+    here = arrive(start)
     sweeps, size, slow, stopped = 0, 64, 0, False
     # Violations of the conditions of this size should leave a gap under the goal; if they do not, ask for smaller ones.
     tolerance = 0.03 * float(np.sqrt(goal / max(min(problem.X.shape), 1)))
@@ -196,7 +218,9 @@ def coordinate_descent(
             matrix.flat[:: len(matrix) + 1] += np.where(matrix.diagonal() > 0, penalty.squared, 0.0)
         after, done, stopped = _round(matrix, chosen, here, penalty, tolerance, max_iter - sweeps, observe)
         sweeps += done
-        there = _Point.at(problem, target, penalty, after).on_the_way_from(here, problem, target, penalty)
+        there = arrive(after)
+        if moment is None:
+            there = there.on_the_way_from(here, problem, target, penalty)
         if problem.precision != "exact":
             _learn(matrix, chosen, here, there, penalty)
         slow = slow + 1 if there.gap > here.gap / 2 else 0
