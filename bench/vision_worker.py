@@ -84,16 +84,26 @@ def network_of(name: str) -> Any:
     return NETWORKS[name]()
 
 
-def gradatim(name: str, dtype: str, size: int, *, levers: bool = True) -> tuple[Run, Score]:
-    """The loop of this library over uint8 pictures in memory, as a run of the command line sets it up."""
+def gradatim(
+    name: str, dtype: str, size: int, *, levers: bool = True, pooling: bool = True
+) -> tuple[Run, Score]:
+    """The loop of this library over uint8 pictures in memory, as a run of the command line sets it up.
+
+    pooling: by the library's own loops, as its LeNet-5 pools; the same values and gradients.
+    """
     import torch
 
     from gradatim.data.batch import Batch
     from gradatim.device import choose, pull_levers
+    from gradatim.nn.pooling import max_pool_2x2
     from gradatim.randomness import generator
     from gradatim.train.loop import fit
     from gradatim.train.plan import Plan
     from gradatim.train.steps import Supervised
+
+    class Pool(torch.nn.Module):
+        def forward(self, values: Any) -> Any:
+            return max_pool_2x2(values)
 
     placement = choose(device="cpu")
     if dtype == "float32":
@@ -101,6 +111,10 @@ def gradatim(name: str, dtype: str, size: int, *, levers: bool = True) -> tuple[
     if levers:
         pull_levers(placement, memory=True)
     network = network_of(name)
+    if pooling:
+        for place, module in network.named_children():
+            if isinstance(module, torch.nn.MaxPool2d):
+                setattr(network, place, Pool())
     pictures, labels = (torch.from_numpy(part.copy()) for part in fashion("train"))
 
     def forward(network: Any, batch: Batch) -> Any:
@@ -326,6 +340,7 @@ def keras_network(name: str, shape: tuple[int, ...]) -> Any:
 
 CONTENDERS: dict[str, Callable[[str, str, int], tuple[Run, Score]]] = {
     "gradatim": gradatim,
+    "gradatim, torch's pooling": lambda *a: gradatim(*a, pooling=False),
     "gradatim, no levers": lambda *a: gradatim(*a, levers=False),
     "PyTorch loop": pytorch,
     "PyTorch loop, batched loader": lambda *a: pytorch(*a, batched=True),

@@ -15,16 +15,20 @@ layer: convolutions are cheap in weights. With size 28 the first layer pads by 2
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from gradatim.nn.init import initialise_convolutional
+from gradatim.nn.pooling import max_pool_2x2
 from gradatim.nn.precision import at_least_float32
 
 ACTIVATIONS: dict[str, Callable[..., torch.Tensor]] = {"relu": F.relu, "tanh": torch.tanh}
-POOLINGS: dict[str, Callable[..., torch.Tensor]] = {"maximum": F.max_pool2d, "average": F.avg_pool2d}
+POOLINGS: dict[str, Callable[..., torch.Tensor]] = {
+    "maximum": max_pool_2x2, "average": partial(F.avg_pool2d, kernel_size=2)
+}  # fmt: skip
 
 
 class LeNet(nn.Module):
@@ -55,8 +59,8 @@ class LeNet(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         act, pool = ACTIVATIONS[self.activation], POOLINGS[self.pooling]
-        values = pool(act(self.conv1(pictures)), 2)
-        values = pool(act(self.conv2(values)), 2).flatten(1)
+        values = pool(act(self.conv1(pictures)))
+        values = pool(act(self.conv2(values))).flatten(1)
         values = act(self.fc2(act(self.fc1(values))))
         return at_least_float32(self.fc3(values))
 
