@@ -18,8 +18,10 @@ import numpy as np
 from gradatim.estimators import smo
 from gradatim.estimators.kernel_points import Points
 
-# Rows fetched at once, and the part of the violation of all at which the held ones are brought up to date.
-BATCH, PART = 32, 0.25
+# Rows fetched at once, a hundredth of all between these; more are quicker to compute, and more of them are not needed.
+BATCH, MOST = 32, 128
+# The part of the violation of all down to which the held coefficients are minimised before others come in.
+PART = 0.25
 # With no bound on the coefficients: classes whose margin is certainly below this part of their size count as mixed.
 LEAST_MARGIN = 1e-6
 
@@ -112,7 +114,7 @@ class Rows:
     def __post_init__(self) -> None:
         size = len(self.points)
         # Memory that is not written to costs nothing; beyond a moderate size it might be refused, and grows instead.
-        whole = self.limit * (size + self.limit) * self.points.dtype.itemsize <= 2**28
+        whole = self.limit * (size + self.limit) * self.points.dtype.itemsize <= 2**30
         start = self.limit if whole else min(self.limit, 8 * BATCH)
         self.wide = np.empty((start, size), self.points.dtype)
         self.square = np.empty((start, start), self.points.dtype)
@@ -174,7 +176,7 @@ def solve(
     state = Solution(dual, beta, dual.target.copy())
     rows, diagonal = Rows(points, row_limit(points, budget)), points.diagonal()
     unbounded = bool(np.isinf(dual.upper).any() or np.isinf(dual.lower).any())
-    batch = BATCH
+    batch = max(BATCH, min(MOST, len(points) // 100))
     while True:
         state.most, state.least = smo.violation(state.residual, beta, dual.lower, dual.upper, dual.epsilon)
         state.rows_computed = rows.computed
