@@ -67,6 +67,6 @@ def export(
         tolerance=tolerance, force=force, say=speak,
     )
     if json:
-        print_json({"output": path, **about})
+        print_json({"file": path, **about})
     else:
         speak(f"saved: {path}  ({path.stat().st_size / 1e6:.2f} MB), described in {path.name}.json")
