@@ -187,7 +187,7 @@ class MultiHeadAttention(nn.Module):
         self.head_width = head_width_of(width, heads)
         self.heads, self.dropout, self.causal = heads, dropout, causal
         self.query = nn.Linear(width, width)
-        self.key = nn.Linear(memory_width or width, width)
+        self.key = nn.Linear(memory_width or width, width, bias=False)  # softmax is blind to what all keys share
         self.value = nn.Linear(memory_width or width, width)
         self.output = nn.Linear(width, width)
 
