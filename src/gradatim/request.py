@@ -14,7 +14,7 @@ from gradatim.data.table import Table
 from gradatim.errors import GradatimError, SchemaError
 from gradatim.files import read_json
 from gradatim.models.address import full_address
-from gradatim.tasks import IN_PICTURES, TASK_OF_KIND, TASKS, SupervisedTask, task_class
+from gradatim.tasks import IN_PICTURES, LINES, TASK_OF_KIND, TASKS, SupervisedTask, task_class
 from gradatim.tasks.chosen import ChosenEstimator
 from gradatim.tasks.facts import check_metric
 from gradatim.tasks.placed import picture_of
@@ -56,6 +56,7 @@ class Request:
     levers: bool = False
     augment: tuple[str, ...] = ()
     gather: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 < self.minutes < 1e6:
@@ -108,6 +109,18 @@ def check_columns(schema: Schema, table: Table) -> None:
         if column.kind not in INPUTS:
             raise SchemaError(f"column '{column.name}': expected an input of kind {', '.join(INPUTS)}; received "
                               f"{column.kind}, which cannot be read yet; --ignore it")
+
+
+def check_line(schema: Schema, request: Request) -> str | None:
+    """The task that the user or the kind of the target names; refuses what a task of that sort does not take."""
+    targets = schema.targets
+    name = schema.task or (TASK_OF_KIND.get(targets[0].kind) if len(targets) == 1 else None)
+    if name not in LINES and request.options:
+        raise GradatimError(f"--option {next(iter(request.options))}=…: expected a task with options of its own "
+                            f"({', '.join(LINES)}), received {name}")
+    if name in LINES and request.estimator is not None:
+        raise GradatimError(f"--estimator: expected a task of classes or numbers, received {name}")
+    return name
 
 
 def pick_task(schema: Schema) -> str:

@@ -1,17 +1,12 @@
 """What a user calls: fit a table, predict, evaluate, report, save, load."""
 
-import platform
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
-import torch
 
-from gradatim import __version__
 from gradatim.artifact import (
     REQUEST,
     Artifact,
@@ -20,41 +15,31 @@ from gradatim.artifact import (
     copy_records,
     drop_unfinished,
     load_artifact,
-    read_uses,
     record_use,
     remove_inside,
     save_artifact,
 )
-from gradatim.audit.audit import audit_table
-from gradatim.data.duplicates import find_ties
 from gradatim.data.gather import gather_columns
-from gradatim.data.infer import infer_schema
 from gradatim.data.join import attach_labels
 from gradatim.data.readers import read_table
 from gradatim.data.schema import Schema
-from gradatim.data.split import Split, make_split
 from gradatim.data.table import Table
-from gradatim.device import choose, pull_levers
 from gradatim.errors import ArtifactError, DataError, GradatimError
 from gradatim.evaluate.predictions import Predictions
 from gradatim.evaluate.thresholds import choose_threshold
 from gradatim.files import read_json, write_atomic, write_json
+from gradatim.fitting import Fitting, Progress, Say, fit_request
 from gradatim.problems import Problems
-from gradatim.request import Request, check_columns, choices_of, gathered, read_encoders, read_request, task_of
-from gradatim.tasks import SupervisedTask, Task
-from gradatim.tasks.facts import assemble_facts, check_metric, fingerprint, score_rows
-from gradatim.tasks.memo import Clock, Memo
+from gradatim.request import Request, gathered, read_request
+from gradatim.tasks import Task
+from gradatim.tasks.facts import check_metric, fingerprint, score_rows, write_history, write_predictions
+from gradatim.tasks.line import as_line, gathered_rows
 from gradatim.tasks.placed import said_of, truth_of
 from gradatim.tasks.source import Source
-from gradatim.tasks.supervised import Choices, Outcome, fit_supervised
-from gradatim.tasks.worth import ledger_of
 
 if TYPE_CHECKING:
     from gradatim.evaluate.explain.explanation import Explanation
 
-Say = Callable[[str], None]
-Progress = Callable[[int, int], None]
-REPORT_SHARE = 0.12  # of the minutes is kept for score, ledger and report
 
 
 def fit(
@@ -76,8 +61,8 @@ def fit(
     are decoded, and with it training shows a bar. The other options are the fields of `Request`: task, id, group,
     time, split, ignore, kinds, encoders, fusion, metric, minutes (of the whole call), epochs, seed, ledger ("masked",
     "refit", "none"), optimizer, learning_rate, label_smoothing, mixup, flip, class_weights ("auto", "balanced",
-    "none"), estimator (an address: this one alone), fine_tune, augment, gather, levers (set what makes this machine
-    fast, process-wide: on in the command line, off here).
+    "none"), estimator (an address: this one alone), fine_tune, augment, gather, options (of the task by
+    name), levers (set what makes this machine fast, process-wide: on in the command line, off here).
     Raises GradatimError, one line, for anything that the user can mend.
 
     >>> import polars as pl
@@ -110,7 +95,7 @@ def fit(
         return claimed[0]
 
     try:
-        return _fit(source, test, request, claim, say or (lambda line: None), progress)
+        return _finished(fit_request(source, test, request, claim, say or (lambda line: None), progress))
     except GradatimError:  # an option to mend: the next attempt finds the folder free
         for folder in claimed:
             drop_unfinished(folder)
@@ -127,104 +112,22 @@ def resume(folder: Path | str, *, say: Say | None = None, progress: Progress | N
     request = read_request(folder / "request.json")
     if not request.source:
         raise GradatimError(f"{folder}: this run was fitted on a frame in memory, which is gone; fit again with force")
-    return _fit(request.source, request.test, request, lambda: folder, say or (lambda line: None), progress)
+    speak = say or (lambda line: None)
+    return _finished(fit_request(request.source, request.test, request, lambda: folder, speak, progress))
 
 
-def _fit(
-    source: Any, test: Any, request: Request, claim: Callable[[], Path | None], say: Say, progress: Progress | None
-) -> "Run":
-    clock = Clock(request.minutes * 60)
-    problems = Problems()
-    table = gather_columns(read_table(source), request.gather)
-    chosen = Schema.from_json(request.schema) if request.schema else infer_schema(
-        table, target=request.target, task=request.task, id=request.id, group=request.group, time=request.time,
-        ignore=request.ignore, kinds=request.kinds,
-    )
-    say(f"{table.source}: {len(table)} rows, {len(chosen.inputs)} inputs ("
-        + ", ".join(f"{column.name}: {column.kind}" for column in chosen.inputs) + ")")
-    check_columns(chosen, table)
-    if request.split is not None:
-        chosen = chosen.changed(request.split, role="ignore", why=("it says which part of the split a row is in",))
-    encoders = read_encoders(request.encoders, chosen)
-    task = task_of(table, chosen, request)
-    choices = choices_of(request, encoders, task.name, chosen)
-    test_table = None if test is None else gather_columns(read_table(test), request.gather)
-    lacking = [c.name for c in chosen.inputs if test_table is not None and c.name not in test_table.frame.columns]
-    if test_table is not None and lacking:
-        raise DataError(f"{test_table.source}: expected the input columns, found none called {', '.join(lacking[:5])}")
-    say("looking for duplicates, leakage and shortcuts")
-    began = time.perf_counter()
-    ties = find_ties(table, chosen, problems=problems)
-    split = make_split(table, chosen, seed=request.seed, ties=ties, column=request.split)
-    if not task.classes:  # mean and deviation of a target of numbers come from the training rows
-        task = task_of(table.take(split.train), chosen, request)
-    findings = audit_table(table, chosen, test=test_table, split=split, ties=ties, seed=request.seed)
-    clock.note("audit and split", time.perf_counter() - began)
-    say(f"split: {len(split.train)} train, {len(split.development)} development, {len(split.test)} test rows; "
-        f"audit: {len(findings)} findings in {clock.parts['audit and split']:.1f} s")
-    for finding in findings:
-        if finding.severity != "note":
-            say(f"  {finding.severity}: {finding.evidence}. {finding.remedy}")
-    folder = claim()
-    try:
-        return _train(request, table, test_table, chosen, split, findings, problems, task, choices, folder, clock,
-                      say, progress)
-    except KeyboardInterrupt:
-        hint = f"go on with `gradatim fit --resume {folder}`" if folder is not None and request.source else ""
-        raise KeyboardInterrupt(hint) from None
-
-
-def _train(
-    request: Request, table: Table, test_table: Table | None, chosen: Schema, split: Split, findings: Sequence[Any],
-    problems: Problems, task: SupervisedTask, choices: Choices, folder: Path | None, clock: Clock, say: Say,
-    progress: Progress | None,
-) -> "Run":
-    memo = Memo.open(None if folder is None else folder / "checkpoints")
-    mark = fingerprint(table)
-    if memo.decide("data", lambda: mark) != mark:
-        raise DataError(f"{request.source}: the data has changed since the run began; fit again")
-    machine = choose()
-    levers = pull_levers(machine, memory=True) if request.levers else []
-    say("machine: " + "; ".join([*machine.reasons, *(line for line in levers if not line.startswith("advice"))]))
-    inputs = Source(table, problems, progress=progress)
-    share = 1 - REPORT_SHARE if request.ledger != "refit" else 0.5
-    budget = replace(clock, seconds=clock.seconds * share)
-    threads = torch.get_num_threads()
-    try:
-        outcome = fit_supervised(inputs, chosen, split, task, choices, clock=budget, memo=memo, say=say)
-    finally:
-        torch.set_num_threads(threads)  # the plan may have taken fewer; the caller's other work shall not
-    clock.parts |= budget.parts
-    ledger = ledger_of(outcome, inputs, chosen, split, choices, how=request.ledger, say=say,
-                       seconds=clock.left(share_kept=0.05))
-    return _finish(ledger, request, table, chosen, split, findings, problems, outcome, test_table, folder, clock, say)
-
-
-def _finish(
-    ledger: Sequence[Mapping[str, Any]],
-    request: Request,
-    table: Table, schema: Schema, split: Split, findings: Sequence[Any], problems: Problems,
-    outcome: Outcome, test_table: Table | None, folder: Path | None, clock: Clock, say: Say,
-) -> "Run":
-    provenance = {
-        "gradatim": __version__, "created": time.strftime("%Y-%m-%dT%H:%M:%S"), "python": platform.python_version(),
-        "machine": platform.machine(), "source": request.source or table.source, "fingerprint": fingerprint(table),
-        "rows": len(table), "seed": request.seed,
-        "versions": {"numpy": np.__version__, "polars": pl.__version__, "torch": str(torch.__version__)},
-    }
-    artifact = Artifact(schema, outcome.task, outcome.final, provenance, split.to_json(),
-                        {"request": asdict(request), "plan": outcome.plan})
-    uses = [] if folder is None else read_uses(folder)
-    facts = assemble_facts(
-        schema, artifact.provenance, artifact.recipe, outcome, table, split, findings, problems, ledger, clock, uses
-    )
-    run = Run(artifact, facts, folder)
-    if folder is not None:
-        run._write(folder, table, outcome)
-    if test_table is not None and schema.targets[0].name in test_table.frame.columns:
-        facts["external_test"] = run.evaluate(test_table)
-        if folder is not None:
-            run._write_report(folder, table)
+def _finished(fitting: Fitting) -> "Run":
+    """The run, written to its folder, and scored on the user's test table where that has labels."""
+    run = Run(fitting.artifact, fitting.facts, fitting.folder)
+    if fitting.folder is not None:
+        write_history(fitting.folder, fitting.histories)
+        write_predictions(fitting.folder, fitting.predictions())
+        run._write(fitting.folder, fitting.table)
+    labelled = fitting.test is not None and run.task.target in (None, *fitting.test.frame.columns)
+    if fitting.test is not None and labelled:
+        fitting.facts["external_test"] = run.evaluate(fitting.test)
+        if fitting.folder is not None:
+            run._write_report(fitting.folder, fitting.table)
     return run
 
 
@@ -247,10 +150,20 @@ class Run:
         id: a column to carry along; problems: filled with the cells that could not be read and count as absent.
         Raises DataError when an input column is missing.
         """
-        table = read_table(source)
-        answer = self.answer(table, id=id, problems=problems)
+        table, line = self._read(source, labelled=False), as_line(self.task)
+        self._check_columns(table, id)
         ids = {id: table.cells(id)} if id else None
+        if line is not None:
+            unread = problems if problems is not None else Problems()
+            return line.predict(self.artifact.ensemble, Source(table, unread), ids)
+        answer = self.answer(table, id=id, problems=problems)
         return said_of(self.task, answer, table, np.arange(len(table)), ids)
+
+    def _read(self, source: Any, *, labelled: bool = True) -> Table:
+        """A table as the run's own was read; the target is gathered where it is there."""
+        request = self.artifact.recipe.get("request", {})
+        table = gather_columns(read_table(source), gathered(self.artifact.recipe) if labelled else {})
+        return gathered_rows(self.task.name, table, self.artifact.schema, request.get("options") or {})[0]
 
     def answer(self, table: Table, *, id: str | None = None, problems: Problems | None = None) -> np.ndarray:
         """Probabilities (N, C) in the order of the task's classes, or numbers (N,)."""
@@ -278,15 +191,16 @@ class Run:
         Returns every metric with its interval. The use of the test set is noted in uses.jsonl.
         """
         check_metric(metric, self.task.name, len(self.task.classes))
-        table = gather_columns(read_table(source), gathered(self.artifact.recipe))
-        target = self.task.target
-        if target is None:
+        table, target, line = self._read(source), self.task.target, as_line(self.task)
+        if target is None and line is None:
             raise GradatimError(f"evaluate: expected a task with a target, {self.task.name} has none to compare with")
-        if labels is not None:
+        if labels is not None and target is not None:
             table = attach_labels(table, read_table(labels), target, id)
-        if target not in table.frame.columns:
+        if target is not None and target not in table.frame.columns:
             raise DataError(f"{table.source}: expected labels in column '{target}', found none; pass --labels FILE")
         self._check_columns(table, None)
+        if line is not None:
+            return self._noted(line.evaluate(self.artifact.ensemble, Source(table)), table, metric)
         truth = truth_of(self.task, table)
         answer = self.artifact.ensemble.answer(Source(table))
         scores = score_rows(self.task, answer, truth)
@@ -296,6 +210,10 @@ class Run:
             known = truth >= 0
             scores["threshold"] = choose_threshold(truth[known], answer[known, 1], constraint,
                                                    positive=str(self.task.classes[1]))
+        return self._noted(scores, table, metric)
+
+    def _noted(self, scores: dict[str, Any], table: Table, metric: str | None) -> dict[str, Any]:
+        """The scores, their use of these rows noted in the run's folder."""
         if self.folder is not None:
             noted = metric or self.task.metric
             scores["uses"] = record_use(self.folder, {
@@ -336,7 +254,7 @@ class Run:
         if not isinstance(source, str) or not source or not Path(source).exists():
             return None
         try:
-            table = gather_columns(read_table(source), gathered(self.artifact.recipe))
+            table = self._read(source)
         except GradatimError:
             return None
         return table if fingerprint(table) == provenance.get("fingerprint") else None
@@ -354,15 +272,9 @@ class Run:
             if self.folder is not None:
                 copy_records(self.folder, Path(folder))
         self.folder = Path(folder)
-        self._write(self.folder, self._fitted_table(), None)
+        self._write(self.folder, self._fitted_table())
 
-    def _write(self, folder: Path, table: Table | None, outcome: Outcome | None) -> None:
-        from gradatim.tasks.facts import write_history, write_predictions
-
-        if outcome is not None:
-            write_history(folder, outcome)
-            if table is not None:
-                write_predictions(folder, outcome, table)
+    def _write(self, folder: Path, table: Table | None) -> None:
         write_json(folder / REQUEST, self.artifact.recipe.get("request", {}))  # first: the mark of an unfinished run
         self.artifact.schema.save(folder / "schema.json")
         if self.facts:  # a run that was put together by hand has none to tell

@@ -39,6 +39,7 @@ def fit(
     flip: Flag = False,
     augment: Repeated = (),
     gather: Repeated = (),
+    option: Repeated = (),
     class_weights: str = "auto",
     estimator: str | None = None,
     fine_tune: Flag = False,
@@ -61,7 +62,8 @@ def fit(
     schema
         A schema file (see `gradatim schema`); it decides what each column is.
     task
-        classification or regression, where the target's kind leaves a choice.
+        Where the target's kind leaves a choice: classification, regression, localisation, landmarks, forecasting,
+        language-model, tagging, translation.
     id
         The column that names the rows.
     group
@@ -107,6 +109,8 @@ def fit(
         rotate=15,crop=0.8,colour=0.2,cutmix=1; none drops the defaults; see `gradatim augment`; repeat for more.
     gather
         NEW=COLUMN,COLUMN,…: one target of several columns, as box=xmin,ymin,xmax,ymax,label, or points=x1,y1,x2,y2.
+    option
+        NAME=VALUE of the task: horizon=12 of forecasting, tokens=characters of a language model; repeat for more.
     class_weights
         balanced: every class weighs the same in the loss, however rare; none; auto: balanced where the metric is
         balanced_accuracy or f1_macro and the classes are skewed.
@@ -148,7 +152,7 @@ def fit(
             seed=seed, ledger=ledger, optimizer=optimizer, learning_rate=learning_rate,
             label_smoothing=label_smoothing, mixup=mixup, flip=flip, class_weights=class_weights,
             estimator=estimator, fine_tune=fine_tune, levers=levers, augment=augment,
-            gather=pairs(gather, "--gather"),
+            gather=pairs(gather, "--gather"), options=pairs(option, "--option"),
         )
     if json:
         print_json(run.facts)
@@ -168,26 +172,34 @@ def next_folder(source: str) -> Path:
 def show_run(run: Any) -> None:
     """The candidates, the ledger, the score and the files of a run."""
     facts = run.facts
+    if facts.get("candidates"):
+        show_candidates(facts)
+    if facts.get("ledger"):
+        header = ("inputs", facts["score"]["metric"], "against all inputs", "ms a row", "faster")
+        show_table("Modality ledger: what each input is worth", header,
+                   [ledger_row(entry) for entry in facts["ledger"]])
+    score = facts.get("score") or {}
+    if score:
+        between = f"[{number(score.get('low'))}, {number(score.get('high'))}]"
+        print(f"{score['metric']} {number(score['value'])} {between} on {score['rows']} rows used for no choice; "
+              f"{score['note']}")
+    print(facts["answer"]["why"])
+    for sentence in (facts.get("advice") or {}).get("sentences", []):
+        print(sentence)
+    if run.folder is not None:
+        print(f"saved: {run.folder}  report: {run.folder / 'report.html'}")
+
+
+def show_candidates(facts: dict[str, Any]) -> None:
+    """What was tried, with its score on the rows of the choice."""
     rows = [
         (c["name"], number(c["value"]), f"{number(c['low'])} to {number(c['high'])}", f"{c['seconds']:.1f}",
          f"{c['weight']:.0%}" if c["chosen"] else "", c.get("note", ""))
         for c in facts["candidates"]
     ]
-    metric = facts["score"]["metric"]
+    metric = facts["candidates"][0]["metric"]
     show_table(f"Candidates: {metric} on rows held out from their fit",
                ("candidate", metric, "95 % interval", "seconds", "weight", "note"), rows)
-    if facts.get("ledger"):
-        header = ("inputs", metric, "against all inputs", "ms a row", "faster")
-        show_table("Modality ledger: what each input is worth", header,
-                   [ledger_row(entry) for entry in facts["ledger"]])
-    score = facts["score"]
-    print(f"{metric} {number(score['value'])} [{number(score['low'])}, {number(score['high'])}] on {score['rows']} "
-          f"rows used for no choice; {score['note']}")
-    print(facts["answer"]["why"])
-    for sentence in facts.get("advice", {}).get("sentences", []):
-        print(sentence)
-    if run.folder is not None:
-        print(f"saved: {run.folder}  report: {run.folder / 'report.html'}")
 
 
 def number(value: Any) -> str:

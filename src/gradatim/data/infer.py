@@ -61,7 +61,7 @@ def infer_schema(
         for name, draft in drafts.items()
     )
     schema = Schema(columns, task)
-    if target is not None and not schema.inputs:
+    if target is not None and not schema.inputs and (task is None or task in SUPERVISED):
         reasons = "; ".join(f"{c.name}: {c.why[-1]}" for c in columns if c.role == "ignore")[:300]
         raise SchemaError(f"{table.source}: expected at least one input column beside the target, found none "
                           f"({reasons or 'there is no other column'}); --kind C=K uses a column anyway")

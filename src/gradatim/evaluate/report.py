@@ -15,6 +15,7 @@ from gradatim.data.table import Table
 from gradatim.evaluate.explain.page import views
 from gradatim.evaluate.figures import draw_figures
 from gradatim.evaluate.metrics import METRICS
+from gradatim.evaluate.sections import draw_sections
 from gradatim.evaluate.thumbnails import View, plain, view_cell
 
 MOST_PAGE_BYTES = 4_000_000
@@ -64,6 +65,7 @@ class Facts(TypedDict, total=False):
         draw on the picture in that column (gradatim.evaluate.marks)}].
     explanations: [{"why": heading, **Explanation.to_json()}] (gradatim.evaluate.explain): some worst and best rows.
     suspects: [{row, line, label, suggested, probability_label, probability_suggested, cells}].
+    sections: what the task adds, see gradatim.evaluate.sections.
     advice: what `advice` gave, or sentences.
     problems: [{code, message, column, row, line}].
     recipe: {step: value, may be nested}; provenance: {what: value}; command: how to repeat it.
@@ -98,6 +100,7 @@ class Facts(TypedDict, total=False):
     worst: list[dict[str, Any]]
     explanations: list[dict[str, Any]]
     suspects: list[dict[str, Any]]
+    sections: list[dict[str, Any]]
     advice: Any
     problems: list[dict[str, Any]]
     recipe: dict[str, Any]
@@ -123,6 +126,7 @@ def build_report(facts: Mapping[str, Any], *, table: Table | None = None) -> str
         "suspects": _with_views(facts.get("suspects") or [], folder, table is not None),
         "problems": group_problems(facts.get("problems") or []),
         "explanations": views(facts.get("explanations") or [], folder, files=table is not None),
+        "sections": draw_sections(facts.get("sections") or []),
         "per_class": _listed_classes(facts), "most_classes": MOST_CLASSES_LISTED,
     }
     template = page_environment().get_template("report.html")

@@ -6,7 +6,7 @@ from typing import Any
 from gradatim.errors import SchemaError
 from gradatim.tasks.task import SupervisedTask, Task
 
-__all__ = ["TASKS", "TASK_OF_KIND", "SupervisedTask", "Task", "task_class", "task_from_json"]
+__all__ = ["LINES", "TASKS", "TASK_OF_KIND", "SupervisedTask", "Task", "task_class", "task_from_json"]
 
 TASKS = {
     "classification": "gradatim.tasks.classification.Classification",
@@ -15,6 +15,8 @@ TASKS = {
     "landmarks": "gradatim.tasks.landmarks.Landmarks",
 }
 TASK_OF_KIND = {"category": "classification", "number": "regression", "boxes": "localisation", "points": "landmarks"}
+# task → module with `fit_line`, see gradatim.tasks.line; the others are fitted by `fit_supervised`
+LINES: dict[str, str] = {}
 IN_PICTURES = ("localisation", "landmarks")  # tasks whose target lies in a picture; `fit` is given its column
 
 

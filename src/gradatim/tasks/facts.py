@@ -14,6 +14,7 @@ from gradatim.data.table import Table
 from gradatim.errors import GradatimError
 from gradatim.evaluate.advice import advice
 from gradatim.evaluate.calibrate import calibration
+from gradatim.evaluate.predictions import Predictions
 from gradatim.evaluate.score import METRICS, TOP5_FROM_CLASSES
 from gradatim.evaluate.slices import failing_slices
 from gradatim.evaluate.suspects import likely_mislabelled, likely_mistyped
@@ -22,6 +23,7 @@ from gradatim.problems import Problems
 from gradatim.tasks import SupervisedTask, Task
 from gradatim.tasks.choose import Candidate
 from gradatim.tasks.explain import explained_facts
+from gradatim.tasks.line import Fitted
 from gradatim.tasks.memo import Clock
 from gradatim.tasks.placed import as_placed, said_of
 from gradatim.tasks.supervised import Outcome
@@ -242,19 +244,53 @@ def training_score(outcome: Outcome) -> float:
     return headline(outcome.task, outcome.training_answers, outcome.training_labels)["value"]
 
 
-def write_history(folder: Path, outcome: Outcome) -> None:
+def line_facts(
+    schema: Schema, provenance: Mapping[str, Any], recipe: Mapping[str, Any], fitted: Fitted, table: Table,
+    findings: Sequence[Any], problems: Problems, clock: Clock, uses: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """What the report tells of a task with a line of its own: what is the same for all, then the line's own facts."""
+    task, split = fitted.task, fitted.split
+    inputs = ", ".join(column.name for column in schema.inputs[:4])
+    parts = {name: len(rows) for name, rows in split.parts().items()}
+    return {
+        "title": f"{task.target} from {inputs}" if task.target and inputs else f"{task.name} of {table.source}",
+        "source": table.source,
+        "created": provenance["created"],
+        "task": task.name,
+        "target": task.target,
+        "classes": [str(name) for name in task.classes],
+        "rows": {"labelled": sum(parts.values()), **parts, "unlabelled": len(table) - sum(parts.values())},
+        "schema": schema_facts(schema, table),
+        "split_notes": list(split.notes),
+        "findings": [finding.to_json() for finding in findings],
+        "history": fitted.histories,
+        "problems": problems.to_json()[:PROBLEMS],
+        "problem_counts": problems.counts(),
+        "recipe": dict(recipe),
+        "provenance": dict(provenance),
+        "uses": list(uses),
+        "seconds": {**{name: round(value, 2) for name, value in clock.parts.items()},
+                    "total": round(clock.elapsed(), 2)},
+        **fitted.facts,
+    }
+
+
+def write_history(folder: Path, histories: Mapping[str, Any]) -> None:
     """history.csv: a row an epoch, the stage in the first column."""
-    rows = [{"stage": stage, **row} for stage, history in outcome.histories.items() for row in history]
+    rows = [{"stage": stage, **row} for stage, history in histories.items() for row in history]
     if rows:
         write_atomic(folder / "history.csv", pl.DataFrame(rows, infer_schema_length=None).write_csv())
 
 
-def write_predictions(folder: Path, outcome: Outcome, table: Table) -> None:
-    """predictions/development.csv and test.csv: answers of rows that their models had not seen."""
-    for name, rows, answers in (
-        ("development", outcome.choice_rows, outcome.choice_answers),
-        ("test", outcome.test_rows, outcome.test_answers),
-    ):
-        if len(rows) == 0:
-            continue
-        said_of(outcome.task, answers, table.take(rows), rows).to_csv(folder / "predictions" / f"{name}.csv")
+def predictions_of(outcome: Outcome, table: Table) -> dict[str, Predictions]:
+    """Answers of rows that their models had not seen, by the part of the split."""
+    parts = {"development": (outcome.choice_rows, outcome.choice_answers),
+             "test": (outcome.test_rows, outcome.test_answers)}
+    return {name: said_of(outcome.task, answers, table.take(rows), rows)
+            for name, (rows, answers) in parts.items() if len(rows)}
+
+
+def write_predictions(folder: Path, said: Mapping[str, Predictions]) -> None:
+    """predictions/NAME.csv."""
+    for name, predictions in said.items():
+        predictions.to_csv(folder / "predictions" / f"{name}.csv")
