@@ -62,7 +62,11 @@ PARAMETERS = {
     "vision.lenet.lenet5": 61_706,
     "vision.small_resnet.small_resnet": 304_154,
     "audio.log_mel_net.log_mel_net": 369_530,
+    "sequence.bert.bert_base": 109_482_240,
+    "sequence.bert.minilm": 22_565_376,
 }
+# What all keys share changes no weight of a softmax: published BERTs have it all the same.
+UNNOTICED = ("self.key.bias",)
 
 
 @pytest.fixture(scope="module", params=MODULES, ids=lambda name: name.removeprefix("gradatim.models."))
@@ -128,10 +132,11 @@ def test_every_parameter_gets_a_gradient_and_moves(demo):
     for _ in range(3):  # dropout may shut a unit in one step
         network(*batch).square().sum().backward()
     without = [name for name, value in network.named_parameters() if value.grad is None or not value.grad.any()]
-    assert without == []
+    assert [name for name in without if not name.endswith(UNNOTICED)] == []
     assert all(value.grad.isfinite().all() for value in network.parameters())
     optimizer.step()
-    assert [name for name, value in network.named_parameters() if torch.equal(value, before[name])] == []
+    still = [name for name, value in network.named_parameters() if torch.equal(value, before[name])]
+    assert [name for name in still if not name.endswith(UNNOTICED)] == []
 
 
 def test_one_batch_can_be_learned_by_heart(demo):
