@@ -7,10 +7,12 @@ from typing import Any
 
 import polars as pl
 
+from gradatim.data.conll import read_conll
 from gradatim.data.delimited import read_delimited
 from gradatim.data.folders import MEDIA_ENDINGS, read_folder, subfolders
 from gradatim.data.frames import from_arrow, from_pandas, from_polars, read_arrow_file, read_parquet
 from gradatim.data.jsonlines import read_json_rows
+from gradatim.data.series_files import read_ts
 from gradatim.data.table import Table
 from gradatim.errors import DataError
 
@@ -24,6 +26,13 @@ READERS = {
     ".jsonl": read_json_rows,
     ".ndjson": read_json_rows,
     ".json": read_json_rows,
+    ".ts": read_ts,
+    ".conll": read_conll,
+    ".conllu": read_conll,
+    ".bio": read_conll,
+    ".iob": read_conll,
+    ".iob2": read_conll,
+    ".bioes": read_conll,
 }
 
 

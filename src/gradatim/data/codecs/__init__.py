@@ -19,10 +19,12 @@ CODECS = {
     "text": "gradatim.data.codecs.text.TextCodec",
     "image": "gradatim.data.codecs.image.ImageCodec",
     "audio": "gradatim.data.codecs.audio.AudioCodec",
+    "series": "gradatim.data.codecs.series.SeriesCodec",
     "boxes": "gradatim.data.codecs.boxes.BoxesCodec",
     "points": "gradatim.data.codecs.points.PointsCodec",
+    "tags": "gradatim.data.codecs.tags.TagsCodec",
 }
-INPUTS = ("number", "category", "text", "image", "audio")  # kinds that a network can read
+INPUTS = ("number", "category", "text", "image", "audio", "series")  # kinds that a network can read
 TARGETS = ("number", "category")  # kinds that are encoded otherwise as a target: their codecs take `target=True`
 
 Values = TypeVar("Values")
