@@ -14,6 +14,7 @@ from gradatim.data.drafts import Draft, Request, Rule, shown
 from gradatim.data.evidence import Facts
 from gradatim.data.numbers import parse_numbers
 from gradatim.data.rules_places import places
+from gradatim.data.rules_series import series
 from gradatim.errors import SchemaError
 
 FEW_TEXTS = 20
@@ -105,7 +106,7 @@ def typed(facts: Facts, draft: Draft, request: Request) -> None:
         else:
             draft.say(f"the bytes of {_plural(draft.kind)}")
     else:
-        draft.kind = "series" if dtype in (pl.List, pl.Array) and dtype.inner.is_numeric() else "labels"  # type: ignore[attr-defined]
+        draft.kind = "labels"
         draft.set_aside(f"lists ({dtype}), which no task here reads yet")
 
 
@@ -203,6 +204,7 @@ RULES: tuple[Rule, ...] = (
     constant,
     files,
     places,
+    series,
     typed,
     dates,
     amounts,

@@ -1,7 +1,7 @@
 """Heads: a convex estimator on cheap features of some columns: the baseline that a network has to beat.
 
 text → TF-IDF of words and characters; image → colour and gradient histograms; audio → log-mel statistics;
-number and category → standardised numbers with missing flags, one-hot. One block a column, side by side.
+series → random convolutional kernels; number and category → standardised numbers with missing flags, one-hot. One block a column, side by side.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +20,8 @@ from gradatim.estimators.features.picture import PictureFeatures
 from gradatim.estimators.features.sound import LogMelStatistics
 from gradatim.estimators.features.table import TableFeatures
 from gradatim.estimators.features.text import TfidfFeatures
+from gradatim.estimators.ridge_classifier import RidgeClassifier
+from gradatim.estimators.rocket import MultiRocket
 from gradatim.estimators.state import estimator_from_state, estimator_to_state
 from gradatim.tasks.chosen import ChosenEstimator
 from gradatim.tasks.frozen import FrozenFeatures
@@ -27,6 +29,9 @@ from gradatim.tasks.placed import regressed
 from gradatim.tasks.source import Source
 
 MEDIA = ("image", "audio")
+DECODED = (*MEDIA, "series")  # kinds whose codecs are fitted once, on the training rows
+SERIES_CELLS = 60_000_000  # rows × features of random kernels that are held at once
+LEAST_FEATURES, MOST_FEATURES = 2016, 49_728
 DENSE_ROWS, DENSE_CELLS = 2500, 100_000_000  # up to here a mixed matrix is made dense
 
 
@@ -54,6 +59,8 @@ class Block:
 
     def _unscaled(self, source: Source, rows: np.ndarray) -> Any:
         name = self.columns[0]
+        if self.kind == "series":
+            return series_matrix(source, name, self.codecs[name], self.extractor, rows)
         if self.kind == "text":
             cells = source.table.cells(name)
             return self.extractor.transform([_text(cells[row]) for row in rows])
@@ -107,6 +114,8 @@ def fit_blocks(
             cells = source.table.cells(column.name)
             words = TfidfFeatures().fit([_text(cells[row]) for row in rows])
             blocks.append(Block("text", (column.name,), words, {}))
+        elif column.kind == "series":
+            blocks.append(series_block(source, column.name, codecs[column.name], rows))
         elif column.kind in MEDIA:
             codec = codecs[column.name]
             if column.name in frozen:
@@ -132,7 +141,36 @@ def fit_blocks(
             categories=[column.name for column in plain if column.kind == "category"],
         ).fit(table_frame(source, table_codecs, names, rows))
         blocks.append(Block("table", names, extractor, table_codecs))
-    return tuple(block.balanced(source, rows) for block in blocks)
+    return tuple(block if block.kind == "series" else block.balanced(source, rows) for block in blocks)
+
+
+def series_block(source: Source, name: str, codec: Codec, rows: np.ndarray) -> Block:
+    """Random convolutional kernels fitted on the rows: as many features as the rows leave room for, each of mean
+    square 1, divided by the root of their number, which is what `balanced` would find."""
+    features = int(np.clip(SERIES_CELLS // max(len(rows), 1), LEAST_FEATURES, MOST_FEATURES))
+    extractor = MultiRocket(features=features, standardise=True)
+    matrix = extractor.fit_transform(series_field(source, name, codec, rows))
+    source.decoded[f"{name}\x00kernels"] = (extractor, rows, matrix)  # the rows of the head that is fitted next
+    return Block("series", (name,), extractor, {name: codec}, float(matrix.shape[1] ** -0.5))
+
+
+def series_matrix(source: Source, name: str, codec: Codec, extractor: Any, rows: np.ndarray) -> np.ndarray:
+    """The features of some rows; those of the rows that the kernels were just fitted on are taken once from there."""
+    fitted, seen, matrix = source.decoded.get(f"{name}\x00kernels", (None, None, None))
+    if fitted is extractor and np.array_equal(seen, rows):
+        del source.decoded[f"{name}\x00kernels"]
+        return matrix
+    return extractor.transform(series_field(source, name, codec, rows))
+
+
+def series_field(source: Source, name: str, codec: Codec, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Values and lengths of some rows of a series column, without the flags of missing values."""
+    key = f"{name}\x00series\x00{codec.cache_key()}"  # type: ignore[attr-defined]
+    if key not in source.decoded:  # cells that are lists have no identity by which the loader could find them again
+        source.decoded[key] = source.encode({name: codec})
+    field = source.decoded[key].batch(rows, [name]).inputs[name]
+    assert isinstance(field, dict)
+    return {"values": field["values"][:, : codec.describe()["values"]].numpy(), "lengths": field["lengths"].numpy()}
 
 
 def table_frame(
@@ -190,7 +228,7 @@ class Head:
         features = join([block.matrix(source, rows) for block in blocks])
         truth = regressed(task, labels[rows])
         if chosen is None:
-            return cls(blocks, task.head().fit(features, truth), task)
+            return cls(blocks, _head_for(task, blocks).fit(features, truth), task)
         estimator = chosen.fit(task.name, features, truth)
         return cls(blocks, estimator, task)
 
@@ -198,8 +236,14 @@ class Head:
         """Probabilities or numbers for some rows."""
         if len(rows) == 0:
             return np.zeros((0, *self.task.answer_shape))
-        features = join([block.matrix(source, rows) for block in self.blocks])
-        return self.task.estimator_answer(self.estimator, features)
+        widest = max((block.extractor.width for block in self.blocks if block.kind == "series"), default=0)
+        size = max(1, SERIES_CELLS // widest) if widest else len(rows)
+        answers = []
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            features = join([block.matrix(source, part) for block in self.blocks])
+            answers.append(self.task.estimator_answer(self.estimator, features))
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
     def answer(self, source: Source) -> np.ndarray:
         """Probabilities or numbers for every row."""
@@ -230,8 +274,8 @@ class Head:
         """Rebuild from state."""
         blocks = []
         for number, entry in enumerate(state["blocks"]):
-            if entry["kind"] not in ("text", "image", "audio", "table", "frozen"):
-                raise ArtifactError(f"expected a block of text, image, audio, table or frozen, found {entry['kind']!r}")
+            if entry["kind"] not in ("text", "image", "audio", "series", "table", "frozen"):
+                raise ArtifactError(f"expected a block of text, image, audio, series, table or frozen, found {entry['kind']!r}")
             codecs = {name: codec_from_json(value) for name, value in entry["codecs"].items()}
             prefix = f"block{number}/"
             extractor: Any
@@ -244,6 +288,13 @@ class Head:
             blocks.append(Block(entry["kind"], columns, extractor, codecs, float(entry["scale"])))
         estimator = estimator_from_state(state["estimator"], _under("estimator/", shapes, read))
         return cls(tuple(blocks), estimator, task)
+
+
+def _head_for(task: Any, blocks: Sequence[Block]) -> Any:
+    """The task's convex head; on random kernels, of which there are far more than rows, least squares on the labels."""
+    if task.classes and any(block.kind == "series" for block in blocks):
+        return RidgeClassifier(class_weight="balanced" if getattr(task, "balanced", False) else None)
+    return task.head()
 
 
 def _prefixed(prefix: str, read: Callable[[str], torch.Tensor]) -> Callable[[str], torch.Tensor]:

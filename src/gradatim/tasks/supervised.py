@@ -22,7 +22,7 @@ from gradatim.tasks.choose import Candidate, cross_answers, temper, verdict_on_n
 from gradatim.tasks.chosen import ChosenEstimator
 from gradatim.tasks.constant import Constant
 from gradatim.tasks.frozen import FrozenFeatures
-from gradatim.tasks.heads import MEDIA, Head
+from gradatim.tasks.heads import DECODED, MEDIA, Head
 from gradatim.tasks.members import Ensemble, Member
 from gradatim.tasks.memo import Clock, Memo
 from gradatim.tasks.network import ENCODER_KEYS
@@ -204,7 +204,7 @@ def prepare(
     codecs: dict[str, Codec] = {}
     began = time.perf_counter()
     for column in schema.inputs:
-        if column.kind in MEDIA:
+        if column.kind in DECODED:
             cells = source.table.cells(column.name)
             codecs[column.name] = codec_for(column).fit([cells[row] for row in split.train], source.table.folder)
     if codecs:

@@ -19,7 +19,7 @@ from gradatim.data.loader import Encoded, batch_order
 from gradatim.models.address import build, load_weights
 from gradatim.randomness import seed_of
 from gradatim.tasks.choose import Candidate
-from gradatim.tasks.heads import MEDIA
+from gradatim.tasks.heads import DECODED
 from gradatim.tasks.network import NetworkMember, blueprint_of
 from gradatim.tasks.placed import as_placed
 from gradatim.tasks.planning import Epochs, decide
@@ -88,7 +88,7 @@ class NetworkTrainer:
         """Codecs fitted on the given rows; those of pictures and sounds are the line's."""
         line, codecs = self.line, {}
         for column in line.columns:
-            if column.kind in MEDIA:
+            if column.kind in DECODED:
                 codecs[column.name] = line.codecs[column.name]
             else:
                 cells = line.source.table.cells(column.name)

@@ -1,7 +1,7 @@
 """From a column to a vector: which network reads a column of each kind, and how its field is handed over.
 
 `default_encoder` is the literal table of choices; `ColumnEncoder` puts the adapter of a kind (pixels to standardised
-floats, log-mel to a picture, token numbers with their lengths) in front of any network of the zoo.
+floats, log-mel to a picture, token numbers and series with their lengths) in front of any network of the zoo.
 """
 
 import inspect
@@ -30,7 +30,7 @@ def default_encoder(kind: str, describe: dict[str, Any]) -> Blueprint:
     """The network that reads a column of this kind when the user names none.
 
     Pictures: `small_resnet`, its stem by the size. Texts: a bag of embeddings up to 4 tokens (a name, a tag) and
-    beyond 512 (cost); attention pooling between. Sounds: `log_mel_net`. Numbers: `mlp`. Categories: an embedding
+    beyond 512 (cost); attention pooling between. Sounds: `log_mel_net`. Series: `inception_time_small`. Numbers: `mlp`. Categories: an embedding
     table, which is no network of the zoo and has no blueprint.
     """
     if kind == "image":
@@ -42,9 +42,11 @@ def default_encoder(kind: str, describe: dict[str, Any]) -> Blueprint:
         return {"address": f"gradatim.models.sequence.{name}", "arguments": {}}
     if kind == "audio":
         return {"address": "gradatim.models.audio.log_mel_net.log_mel_net", "arguments": {}}
+    if kind == "series":
+        return {"address": "gradatim.models.sequence.inception_time.inception_time_small", "arguments": {}}
     if kind == "number":
         return {"address": "gradatim.models.tabular.mlp.mlp", "arguments": {"depth": 1, "embedding": "piecewise"}}
-    raise GradatimError(f"expected a column of kind image, text, audio or number, received '{kind}'")
+    raise GradatimError(f"expected a column of kind image, text, audio, series or number, received '{kind}'")
 
 
 def picture_side(describe: dict[str, Any]) -> int:
@@ -65,12 +67,14 @@ def completed(kind: str, describe: dict[str, Any], encoder: Blueprint | None) ->
         known |= {"in_channels": channels, "size": picture_side(describe)}
     elif kind == "audio":
         known |= {"in_channels": 1, "mels": describe.get("mels")}
+    elif kind == "series":
+        known |= {"in_channels": int(describe["channels"])}
     elif kind == "text":
         known |= {"vocabulary": int(describe["vocabulary"]), "max_length": int(describe.get("max_length", 512))}
     elif kind == "number":
         known |= {"in_features": int(describe["features"])}
     takes = inspect.signature(builder).parameters
-    needed = {"image": "in_channels", "audio": "in_channels", "text": "vocabulary", "number": "in_features"}[kind]
+    needed = {"text": "vocabulary", "number": "in_features"}.get(kind, "in_channels")
     if not {"num_classes", needed} <= set(takes):
         raise GradatimError(
             f"'{chosen['address']}': expected a network for {kind} columns, a builder with the arguments num_classes "
@@ -127,6 +131,9 @@ class ColumnEncoder(nn.Module):
         assert isinstance(field, dict)
         if self.kind == "text":
             return self.network(field["ids"], field["lengths"])
+        if self.kind == "series":
+            return self.network(field["values"], field["lengths"]) if self.takes_lengths else (
+                self.network(field["values"]))
         pictures = field["log_mel"][:, None].expand(-1, self.channels, -1, -1)
         return self.network(pictures, field["lengths"]) if self.takes_lengths else self.network(pictures)
 

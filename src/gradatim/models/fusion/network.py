@@ -29,7 +29,7 @@ from gradatim.nn.init import initialise_dense, small_normal_
 from gradatim.nn.precision import at_least_float32
 
 FUSIONS = ("concatenation", "attention")
-KINDS = ("number", "category", "text", "image", "audio")
+KINDS = ("number", "category", "text", "image", "audio", "series")
 NUMBERS = "numbers"
 
 
@@ -243,11 +243,15 @@ def demo_inputs() -> dict[str, dict[str, Any]]:
             "kind": "audio", "describe": {"mels": 16},
             "encoder": {"address": "log_mel_net", "arguments": {"width": 8}},
         },
+        "pulse": {
+            "kind": "series", "describe": {"channels": 2, "values": 1, "max_length": 12},
+            "encoder": {"address": "inception_time_small", "arguments": {"filters": 4}},
+        },
     }
 
 
 def demo() -> tuple[FusionNetwork, tuple[Any, ...]]:
-    """A net over seven columns and three rows; in each row some cell is missing."""
+    """A net over eight columns and three rows; in each row some cell is missing."""
     present = {name: torch.ones(3, dtype=torch.bool) for name in demo_inputs()}
     for place, name in enumerate(demo_inputs()):
         present[name][place % 3] = False
@@ -259,5 +263,6 @@ def demo() -> tuple[FusionNetwork, tuple[Any, ...]]:
         "description": {"ids": torch.randint(1, 20, (3, 7)), "lengths": torch.tensor([7, 7, 7])},
         "picture": torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8),
         "voice": {"log_mel": torch.randn(3, 16, 20), "lengths": torch.tensor([20, 9, 14])},
+        "pulse": {"values": torch.randn(3, 2, 12), "lengths": torch.tensor([12, 3, 7])},
     }
     return fusion_network(demo_inputs(), 4, width=16), (inputs, present)
