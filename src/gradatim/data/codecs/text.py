@@ -11,6 +11,8 @@ Left to choose (None), `fit` takes words for under 1,000,000 characters of train
 texts have few spaces (over 15 characters apart on average) it takes characters and BPE. Ids: 0 padding, 1 unknown,
 then the tokens. `max_length` is the 99th percentile of the training lengths, at most 512; the end of longer texts
 is cut, and counted by the loader ('text-cut'). '[PAD]' or '<unk>' in a text are text.
+
+A pretrained encoder brings its own tokenizer (`TextCodec.pretrained`), which nothing is learned for.
 """
 
 from collections.abc import Sequence
@@ -23,6 +25,7 @@ import torch
 
 from gradatim.data.batch import Field
 from gradatim.data.codecs import checks
+from gradatim.data.codecs.bert_tokens import BERT, BertTokens
 from gradatim.data.codecs.sample import sample_of
 from gradatim.data.codecs.tokens import MODELS, MOST_TOKENS, Tokens, train_tokens
 from gradatim.errors import CellError, SchemaError
@@ -65,10 +68,24 @@ class TextCodec:
         self._max_length = None if max_length is None else checks.whole(max_length, "max_length", 1, 1_000_000)
         self.lowercase = checks.truth(lowercase, "lowercase")
         self.max_length = max_length or LONGEST_CHOSEN
-        self.tokens = Tokens(self._model or "words", lowercase, ()) if self._model != "bpe" else None
+        self.tokens: Tokens | BertTokens | None = None
+        if self._model != "bpe":
+            self.tokens = Tokens(self._model or "words", lowercase, ())
+
+    @classmethod
+    def pretrained(cls, path: Path | str, *, max_length: int = 256) -> Self:
+        """The codec of a pretrained encoder, from its tokenizer.json: nothing is learned from training cells.
+
+        max_length: tokens, with the two marks that stand round every text. Errors: ArtifactError.
+        """
+        tokens = BertTokens.read(path)
+        checks.whole(max_length, "max_length", 3, 100_000)
+        codec = cls(max_length=max_length, lowercase=tokens.lowercase)
+        codec.tokens = tokens
+        return codec
 
     def fit(self, cells: Sequence[object], folder: Path | None = None) -> Self:
-        """Choose and train the tokenizer, then the length limit."""
+        """Choose and train the tokenizer, then the length limit; a pretrained one stays as it is."""
         texts = []
         for cell in cells:
             try:
@@ -79,6 +96,8 @@ class TextCodec:
                 texts.append(text)
         if not texts:
             raise SchemaError("expected at least one text in the training rows, received none; leave the column out")
+        if isinstance(self.tokens, BertTokens):
+            return self
         seen = _within(texts, MOST_TRAINING)
         characters = sum(map(len, texts))
         model = self._model or _usual_model(seen, characters)
@@ -98,8 +117,11 @@ class TextCodec:
         ids = self._fitted.ids(text[:MOST_CHARACTERS])
         if not ids:
             return None, None
-        cut = len(ids) > self.max_length or len(text) > MOST_CHARACTERS
-        return np.asarray(ids[: self.max_length], dtype=np.int32), TextExtent(len(ids), cut)
+        count = len(ids)
+        if isinstance(self.tokens, BertTokens):
+            ids, count = self.tokens.framed(ids, self.max_length), count + 2
+        cut = count > self.max_length or len(text) > MOST_CHARACTERS
+        return np.asarray(ids[: self.max_length], dtype=np.int32), TextExtent(count, cut)
 
     def stack(self, values: Sequence[np.ndarray | None]) -> dict[str, torch.Tensor]:
         """{"ids": int32 (B, longest), "lengths": int64 (B,)}; missing cells have length 0."""
@@ -123,7 +145,9 @@ class TextCodec:
 
     def describe(self) -> dict[str, Any]:
         """What an encoder needs: ids run from 0 to vocabulary − 1; max_length in tokens."""
-        return {"vocabulary": len(self._fitted.vocabulary) + 2, "max_length": self.max_length}
+        tokens = self._fitted
+        ids = tokens.size if isinstance(tokens, BertTokens) else len(tokens.vocabulary) + 2
+        return {"vocabulary": ids, "max_length": self.max_length}
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
@@ -146,13 +170,16 @@ class TextCodec:
             checks.strings(vocabulary, "vocabulary", most=MOST_TOKENS, longest=1000)
             if not isinstance(merges, list) or len(merges) > MOST_TOKENS:
                 raise SchemaError(f"merges: expected a list of at most {MOST_TOKENS} pairs")
-            codec.tokens = Tokens(fitted["tokenizer"], codec.lowercase, tuple(vocabulary),
-                                  tuple(tuple(pair) for pair in merges))
+            if fitted["tokenizer"] == BERT:
+                codec.tokens = BertTokens(tuple(vocabulary), codec.lowercase)
+            else:
+                codec.tokens = Tokens(fitted["tokenizer"], codec.lowercase, tuple(vocabulary),
+                                      tuple(tuple(pair) for pair in merges))
             codec.max_length = checks.whole(fitted["max_length"], "max_length", 1, 1_000_000)
         return codec
 
     @property
-    def _fitted(self) -> Tokens:
+    def _fitted(self) -> Tokens | BertTokens:
         if self.tokens is None:
             raise SchemaError("expected a fitted text codec; call fit on the training cells first")
         return self.tokens
