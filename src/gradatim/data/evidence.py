@@ -159,7 +159,7 @@ def gather(frame: pl.DataFrame, folder: Path | None) -> dict[str, Facts]:
     facts = {}
     for column in frame:
         filled = column.drop_nulls()
-        if column.dtype.is_nested() or column.dtype == pl.Binary:
+        if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
             values, counts = filled, pl.repeat(1, filled.len(), eager=True)
         else:
             table = filled.alias("cell").value_counts(name="count").sort(["count", "cell"], descending=[True, False])

@@ -6,6 +6,7 @@ histograms. Heads on words, on sounds' statistics or on tables of numbers, and t
 
 import copy
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from torch import nn
 
 from gradatim.data.codecs import Codec
 from gradatim.errors import GradatimError
+from gradatim.estimators.features.scale import FARTHEST
 from gradatim.evaluate.calibrate import SMALLEST_PROBABILITY as COLD
 from gradatim.export.histograms import PictureHistograms
 from gradatim.export.resize import PictureSquare
@@ -105,17 +107,20 @@ class FeaturePart(nn.Module):
         self.source, extractor = source, block.extractor
         if block.kind == "frozen":
             self.features: nn.Module = fold_encoder(extractor.network, extractor.describe)
-            means, scales = extractor.means, extractor.scales
+            means, scales, farthest = extractor.means, extractor.scales, math.inf
         else:
             codec: Any = block.codecs[block.columns[0]]
             self.features = PictureHistograms(codec.size, codec.channels, extractor)
-            means, scales = extractor.means_, extractor.scales_
+            means, scales, farthest = extractor.means_, extractor.scales_, FARTHEST
         self.features.to(torch.float32).eval().requires_grad_(False)
         self.register_buffer("means", torch.from_numpy(np.asarray(means, np.float32)))
+        self.farthest = farthest * block.scale
         self.register_buffer("factors", torch.from_numpy(np.float32(block.scale) / np.asarray(scales, np.float32)))
 
     def forward(self, fields: dict[str, Any], present: dict[str, torch.Tensor]) -> torch.Tensor:
         rows = (self.features(fields[self.source]) - self.means) * self.factors
+        if self.farthest < math.inf:
+            rows = rows.clamp(-self.farthest, self.farthest)
         there = present.get(self.source)
         return rows if there is None else torch.where(there[:, None], rows, torch.zeros_like(rows))
 

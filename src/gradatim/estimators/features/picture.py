@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from gradatim.estimators.features.scale import check_moments, moments
+from gradatim.estimators.features.scale import check_moments, moments, standardised
 from gradatim.estimators.validation import damaged, expect_count
 
 ORIENTATIONS = 9
@@ -80,8 +80,8 @@ class PictureFeatures(TransformerMixin, BaseEstimator):
         return self.standardise(self.raw(X))
 
     def standardise(self, rows: np.ndarray) -> np.ndarray:
-        """Raw rows brought to mean zero and deviation one."""
-        return ((rows - self.means_) / self.scales_).astype(np.float32, copy=False)
+        """Raw rows brought to mean zero and deviation one, outliers held back."""
+        return standardised(rows, self.means_, self.scales_)
 
     def raw(self, X: Any) -> np.ndarray:
         """Rows (n, d) float32 before standardising; needs no fit."""

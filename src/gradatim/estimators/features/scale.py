@@ -6,6 +6,9 @@ import numpy as np
 
 from gradatim.estimators.validation import damaged, expect_array
 
+# deviations from the mean beyond which a feature says no more: one that hardly varied in training must not rule a row
+FARTHEST = 10.0
+
 
 def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (d,) float32 of every column; the deviation of a constant column is 1."""
@@ -18,6 +21,11 @@ def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     deviations = np.sqrt(squares / len(rows))
     constant = deviations <= 1e-6 * np.maximum(1e-6, np.abs(means))
     return means.astype(np.float32), np.where(constant, 1, deviations).astype(np.float32)
+
+
+def standardised(rows: np.ndarray, means: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Rows (n, d) in deviations from the mean, no farther than FARTHEST, float32; NaN stays."""
+    return np.clip((rows - means) / scales, -FARTHEST, FARTHEST).astype(np.float32, copy=False)
 
 
 def check_moments(estimator: Any, columns: int) -> None:

@@ -12,7 +12,7 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from gradatim.estimators.features.scale import check_moments, moments
+from gradatim.estimators.features.scale import check_moments, moments, standardised
 from gradatim.estimators.validation import damaged, expect_count
 
 PERCENTILES = (10, 50, 90)
@@ -66,8 +66,8 @@ class LogMelStatistics(TransformerMixin, BaseEstimator):
         return self._raw(*_spectrograms(X, None))
 
     def standardise(self, rows: np.ndarray) -> np.ndarray:
-        """Raw rows brought to mean zero and deviation one; NaN becomes zero, the mean."""
-        return np.nan_to_num((rows - self.means_) / self.scales_).astype(np.float32, copy=False)
+        """Raw rows brought to mean zero and deviation one, outliers held back; NaN becomes zero, the mean."""
+        return np.nan_to_num(standardised(rows, self.means_, self.scales_))
 
     def _raw(self, values: torch.Tensor, lengths: np.ndarray) -> np.ndarray:
         """Rows before standardising, in chunks of sounds of like length, each cut to its longest."""

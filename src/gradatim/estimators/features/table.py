@@ -14,10 +14,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from gradatim.estimators.features.scale import FARTHEST
 from gradatim.estimators.validation import damaged, expect_array
-
-# A cell this many deviations out is as far out as any: one absurd value must not rule a linear model.
-FARTHEST = 10.0
 
 
 class TableFeatures(TransformerMixin, BaseEstimator):
