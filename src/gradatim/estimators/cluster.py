@@ -79,7 +79,7 @@ class KMeans(CentresMixin):
         final = best.attributes(best.inertia)
         for name, value in final.items():
             setattr(self, name, value)
-        distinct = len(np.unique(best.partition.labels))
+        distinct = int(np.count_nonzero(np.bincount(best.partition.labels, minlength=self.n_clusters)))
         if distinct < self.n_clusters:
             warnings.warn(
                 f"Number of distinct clusters ({distinct}) found smaller than n_clusters ({self.n_clusters})."

@@ -14,12 +14,16 @@ import numba
 import numpy as np
 import scipy.sparse
 
+from gradatim.estimators.lloyd_sparse import own_squares_sparse, pass_sparse
 from gradatim.estimators.row_threads import in_parts
+from gradatim.estimators.score_blocks import pack_groups, pass_blocks, turn, turned_blocks
 from gradatim.estimators.score_tiles import ROWS, WIDE, best_of_tile, pack
 
 # Rows whose tiles are multiplied before the next ones are loaded: they and a tile of centres fit in the second-level
 # cache (rows · columns · 4 bytes).
 PANEL_VALUES = 32_768
+# Centres times columns up to which multiplying every row beats the bounds that spare some, as measured.
+FEW = 1024
 # Sums may be added in another order and multiplications fused, so that they vectorise; infinities stay what they are.
 REORDER = {"reassoc", "contract"}
 
@@ -86,13 +90,22 @@ class Partition:
         self.labels = np.full(rows, -1, dtype=np.int32)
         self.sums = np.zeros((clusters, X.shape[1]))
         self.masses = np.zeros(clusters)
+        self._centres: np.ndarray | None = None
+        few = not scipy.sparse.issparse(X) and 0 < clusters * X.shape[1] <= FEW
+        self._blocks = _turned(X, frame) if few else None
+        if self._blocks is not None:
+            return
         self.norms = np.sqrt(squared_lengths(X, frame))
         # A row is nearer than `upper` to its own centre and farther than `lower` from every other one.
         self.upper, self.lower = np.full(rows, np.inf, np.float32), np.zeros(rows, np.float32)
-        self._centres: np.ndarray | None = None
 
     def assign(self, centres: np.ndarray) -> int:
         """Move every row to its nearest centre and keep sums and masses up; the number of rows that moved."""
+        if self._blocks is not None:
+            moved, sums, masses = _share_blocks(self, self._blocks, centres)
+            self.sums += sums
+            self.masses += masses
+            return moved
         if self._centres is None:
             drifts = np.zeros(len(centres))
         else:
@@ -113,7 +126,9 @@ class Partition:
             self.masses[self.labels[row]] -= weight
             self.sums[cluster] += value
             self.masses[cluster] += weight
-            self.labels[row], self.upper[row], self.lower[row] = cluster, np.inf, 0.0
+            self.labels[row] = cluster
+            if self._blocks is None:
+                self.upper[row], self.lower[row] = np.inf, 0.0
 
     def recount(self) -> None:
         """Sums and masses from the labels alone: rows much larger than the others may have left rounding errors."""
@@ -148,6 +163,29 @@ def nearest(X: Any, centres: np.ndarray) -> np.ndarray:
     return partition.labels
 
 
+def _turned(X: np.ndarray, frame: Frame) -> np.ndarray:
+    """The rows in the frame, turned block by block: a second copy of them, read front to back in every step."""
+    blocks, scale = turned_blocks(X), X.dtype.type(frame.scale)
+    in_parts(len(blocks), X.size, lambda _, low, high: turn(X, frame.shift, scale, blocks, low, high))
+    return blocks
+
+
+def _share_blocks(
+    partition: Partition, blocks: np.ndarray, centres: np.ndarray
+) -> tuple[int, np.ndarray, np.ndarray]:
+    """`_share` where there are few centres of few columns."""
+    squares = np.einsum("ij,ij->i", centres, centres, dtype=np.float64)
+    packed = pack_groups(centres, -squares / 2, blocks.dtype)
+
+    def part(_: int, low: int, high: int) -> tuple[int, np.ndarray, np.ndarray]:
+        sums, masses = np.zeros(centres.shape), np.zeros(len(centres))
+        moved = pass_blocks(blocks, low, high, packed, partition.labels, partition.weights, sums, masses)
+        return moved, sums, masses
+
+    moved, sums, masses = zip(*in_parts(len(blocks), blocks.size * (len(centres) / 16 + 1), part))
+    return sum(moved), np.sum(sums, axis=0), np.sum(masses, axis=0)
+
+
 def _share(partition: Partition, centres: np.ndarray, drifts: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     """Pass over the rows in threads: rows moved, changes of sums, changes of masses."""
     X, labels, weights, keep = partition.X, partition.labels, partition.weights, partition.sums.size > 0
@@ -170,7 +208,7 @@ def _share(partition: Partition, centres: np.ndarray, drifts: np.ndarray) -> tup
         motion = drifts, others, longest, error
         mine = labels[low:high], weights[low:high]
         if sparse:
-            moved = _pass_sparse(
+            moved = pass_sparse(
                 X.data, X.indices, X.indptr[low : high + 1], scale, turned, offsets, *bounds, *motion, *mine,
                 sums, masses,
             )  # fmt: skip
@@ -297,49 +335,6 @@ def _sums(x, shift, scale, labels, weights, clusters):  # type: ignore[no-untype
     return sums
 
 
-@numba.njit(cache=True, nogil=True, fastmath=REORDER)
-def _pass_sparse(  # type: ignore[no-untyped-def]
-    data, indices, pointers, scale, turned, offsets, upper, lower, norms, drifts, others, longest, error,
-    labels, weights, sums, masses,
-):  # fmt: skip
-    """`_pass` over CSR rows; turned: the centres (d, k) times scale, offsets: −½‖c‖²."""
-    count = offsets.size
-    scores = np.empty(count, turned.dtype)
-    moved = 0
-    for row in range(labels.size):
-        old = labels[row]
-        if old >= 0:
-            upper[row], lower[row] = (upper[row] + drifts[old]) * (1 + 1e-6), (lower[row] - others[old]) * (1 - 1e-6)
-            if upper[row] < lower[row]:
-                continue
-        scores[:] = offsets
-        for at in range(pointers[row], pointers[row + 1]):
-            value, column = data[at], indices[at]
-            for c in range(count):
-                scores[c] += value * turned[column, c]
-        new = np.argmax(scores)
-        slack = 2 * error * longest * (norms[row] + longest)
-        upper[row] = np.sqrt(max(norms[row] ** 2 - 2 * scores[new] + slack, 0.0)) * (1 + 1e-6)
-        second = -np.inf
-        for c in range(count):
-            if c != new and scores[c] > second:
-                second = scores[c]
-        lower[row] = np.sqrt(max(norms[row] ** 2 - 2 * second - slack, 0.0)) * (1 - 1e-6)
-        if new != old:
-            moved += 1
-            labels[row] = new
-            if sums.size:
-                weight = weights[row] if weights.size else 1.0
-                masses[new] += weight
-                if old >= 0:
-                    masses[old] -= weight
-                for at in range(pointers[row], pointers[row + 1]):
-                    sums[new, indices[at]] += weight * (data[at] * scale)
-                    if old >= 0:
-                        sums[old, indices[at]] -= weight * (data[at] * scale)
-    return moved
-
-
 def squared_lengths(X: Any, frame: Frame) -> np.ndarray:
     """‖x‖² (n,) in the frame, float64."""
     labels = np.zeros(X.shape[0], dtype=np.int32)
@@ -351,7 +346,7 @@ def own_squares(X: Any, frame: Frame, centres: np.ndarray, labels: np.ndarray) -
     out = np.empty(X.shape[0])
     if scipy.sparse.issparse(X):
         whole = np.einsum("ij,ij->i", centres, centres)
-        _own_squares_sparse(X.data, X.indices, X.indptr, frame.scale, centres, whole, labels, out)
+        own_squares_sparse(X.data, X.indices, X.indptr, frame.scale, centres, whole, labels, out)
         return out
     scale = X.dtype.type(frame.scale)
 
@@ -371,15 +366,3 @@ def _own_squares(x, shift, scale, centres, labels, out):  # type: ignore[no-unty
             step = (np.float64(x[row, j]) - shift[j]) * scale - centres[own, j]
             total += step * step
         out[row] = total
-
-
-@numba.njit(cache=True, nogil=True)
-def _own_squares_sparse(data, indices, pointers, scale, centres, whole, labels, out):  # type: ignore[no-untyped-def]
-    for row in range(out.size):
-        # ‖c‖² over the columns that the row does not have, then differences in those that it has.
-        total = whole[labels[row]]
-        for at in range(pointers[row], pointers[row + 1]):
-            there = centres[labels[row], indices[at]]
-            step = np.float64(data[at]) * scale - there
-            total += step * step - there * there
-        out[row] = max(total, 0.0)
