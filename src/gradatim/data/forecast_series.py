@@ -100,10 +100,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class SeriesReader:
-    """How a table becomes a panel; fitted once, used again for every later table.
-
-    wide: value columns of a table that has one column a series (then `target` names what they hold).
-    """
+    """How a table becomes a panel; fitted once, used again for every later table."""
 
     time: str
     target: str
@@ -112,7 +109,6 @@ class SeriesReader:
     spelling: Spelling
     known: tuple[KnownColumn, ...] = ()
     gather: str | None = None
-    wide: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
@@ -122,13 +118,11 @@ class SeriesReader:
     @classmethod
     def fit(
         cls, table: Table, *, time: str, target: str, id: str | None, known: Sequence[str] = (),
-        gather: str | None = None, frequency: str | None = None, wide: Sequence[str] = (),
+        gather: str | None = None, frequency: str | None = None,
     ) -> Self:
         """Find grid and spelling of the times, and the scale of the known columns. Errors: DataError."""
         if gather is not None and gather not in GATHER:
             raise DataError(f"--option duplicates={gather}: expected one of {', '.join(GATHER)}")
-        if wide:
-            table, id = melted(table, time, target, wide), SERIES
         instants, spelling = read_instants(table.frame.get_column(time), name=time)
         names = table.frame.get_column(id).cast(pl.String).to_list() if id else [""] * len(table)
         apart: dict[Any, list[float]] = {}
@@ -137,7 +131,7 @@ class SeriesReader:
                 apart.setdefault(name, []).append(instant)
         found = find_frequency([np.sort(np.array(times)) for times in apart.values()], spelling, asked=frequency)
         columns = tuple(KnownColumn.fit(name, table.frame.get_column(name)) for name in known)
-        return cls(time, target, id, found, spelling, columns, gather, tuple(wide))
+        return cls(time, target, id, found, spelling, columns, gather)
 
     def read(self, table: Table, problems: Problems | None = None) -> Panel:
         """The panel of a table with the same columns. A column of known future may be absent only when none is used.
@@ -146,8 +140,6 @@ class SeriesReader:
         that are repeated, and a grid that the times do not fit.
         """
         problems = Problems() if problems is None else problems
-        if self.wide:
-            table = melted(table, self.time, self.target, self.wide)
         wanted = [self.time, self.target, *([self.id] if self.id else []), *(c.name for c in self.known)]
         missing = [name for name in wanted if name not in table.frame.columns]
         if missing:
@@ -268,7 +260,7 @@ class SeriesReader:
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
         return {
-            "time": self.time, "target": self.target, "id": self.id, "gather": self.gather, "wide": list(self.wide),
+            "time": self.time, "target": self.target, "id": self.id, "gather": self.gather,
             "frequency": self.frequency.to_json(), "spelling": self.spelling.form,
             "known": [{"name": c.name, "levels": list(c.levels), "mean": c.mean, "deviation": c.deviation}
                       for c in self.known],
@@ -288,8 +280,7 @@ class SeriesReader:
         if gather is not None and gather not in GATHER:
             raise DataError(f"expected repeated times gathered by {', '.join(GATHER)}; found {gather!r:.40}")
         return cls(str(value["time"]), str(value["target"]), None if value["id"] is None else str(value["id"]),
-                   Frequency.from_json(value["frequency"]), Spelling(str(value["spelling"])), known, gather,
-                   tuple(map(str, value["wide"])))
+                   Frequency.from_json(value["frequency"]), Spelling(str(value["spelling"])), known, gather)
 
 
 SERIES = "series"  # the column of the names where a wide table was melted
