@@ -1,0 +1,193 @@
+"""A causal transformer: each token is predicted from those before it.
+
+Papers: Radford et al., "Improving Language Understanding by Generative Pre-Training", 2018, and "Language Models are
+Unsupervised Multitask Learners", 2019 (GPT-2); Su et al., "RoFormer", 2021 (rotary positions).
+
+The idea: the decoder half of the transformer alone. A token may look at itself and at what came before, never ahead,
+so all places of a text are exercises at once in training, and in generation what was computed for earlier tokens never
+changes: their keys and values are kept, and a new token costs one place instead of a whole text. The table that turns
+tokens to vectors also turns the last vectors into scores of the next token.
+
+What differs from the papers: rotary positions by default (queries and keys are turned by an angle that grows with
+their place, so that only distances count), 'learned' for GPT-2's; norms and the projections after the norms without
+biases; no pretraining. With `num_classes` it classifies by the last token, as GPT-1 was fine-tuned.
+
+What to notice: the cost of a step is that of the weights, the attention adds length · width per token. On a million
+characters and a few minutes of two cores an LSTM of equal cost learns faster (docs/language_models.md).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from gradatim.nn.precision import at_least_float32
+
+POSITIONS = ("rotary", "learned")
+
+
+@dataclass(slots=True)
+class Cache:
+    """Keys and values of the tokens read so far: (depth, 2, B, heads, context, width / heads), filled up to `length`."""
+
+    values: torch.Tensor
+    length: int = 0
+
+    def select(self, rows: torch.Tensor) -> "Cache":
+        """The cache of other rows, as a beam search keeps them: (B′,) row numbers."""
+        return Cache(self.values.index_select(2, rows), self.length)
+
+
+class CausalBlock(nn.Module):
+    """x + attention(norm(x)) to places not later, then x + feed-forward(norm(x)); (B, L, width) → (B, L, width)."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.attention_norm = nn.LayerNorm(width, bias=False)
+        self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+        self.attention_output = nn.Linear(width, width, bias=False)
+        self.feed_forward_norm = nn.LayerNorm(width, bias=False)
+        self.widen = nn.Linear(width, 4 * width, bias=False)
+        self.narrow = nn.Linear(4 * width, width, bias=False)
+
+    def forward(
+        self, values: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor] | None, cache: torch.Tensor | None = None,
+        place: int = 0,
+    ) -> torch.Tensor:
+        batch, length, width = values.shape
+        parts = self.query_key_value(self.attention_norm(values))
+        parts = parts.view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        if turn is None:
+            query, key, value = parts.unbind(0)
+        else:
+            (query, key), value = rotate(parts[:2], *turn).unbind(0), parts[2]
+        if cache is not None:
+            cache[0][:, :, place : place + length] = key
+            cache[1][:, :, place : place + length] = value
+            key, value = cache[0][:, :, : place + length], cache[1][:, :, : place + length]
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=length > 1, dropout_p=dropout)
+        mixed = self.attention_output(mixed.transpose(1, 2).reshape(batch, length, width))
+        values = values + F.dropout(mixed, self.dropout, self.training)
+        wide = F.gelu(self.widen(self.feed_forward_norm(values)), approximate="tanh")
+        return values + F.dropout(self.narrow(wide), self.dropout, self.training)
+
+
+class CausalTransformer(nn.Module):
+    """Embedding, causal blocks, a last norm, scores by the embedding's own table.
+
+    logits: ids int (B, L ≤ context) → float32 (B, L, vocabulary), of the token after each place. forward: ids, lengths
+    int (B,) → those after the last token of each row, (B, vocabulary); with num_classes its own head (B, num_classes);
+    with 0 features (B, num_features). `begin` and `read` generate with a cache.
+    """
+
+    def __init__(
+        self, num_classes: int | None, vocabulary: int, width: int, heads: int, depth: int, context: int,
+        dropout: float, positions: str,
+    ) -> None:
+        super().__init__()
+        if width % heads or (width // heads) % 2:
+            raise ValueError(f"expected heads that part the width {width} into even shares, received {heads}")
+        if positions not in POSITIONS:
+            raise ValueError(f"expected positions among {', '.join(POSITIONS)}, received '{positions}'")
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.places = nn.Embedding(context, width) if positions == "learned" else None
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(CausalBlock(width, heads, dropout) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, bias=False)
+        self.context, self.vocabulary, self.num_features = context, vocabulary, width
+        self.num_classes = num_classes
+        self.head = nn.Linear(width, num_classes) if num_classes else nn.Identity()
+        angles = rotary_angles(context, width // heads)
+        self.register_buffer("cosine", angles.cos())
+        self.register_buffer("sine", angles.sin())
+        self.cosine: torch.Tensor
+        self.sine: torch.Tensor
+        self._start(depth)
+
+    def _start(self, depth: int) -> None:
+        """Normal weights of deviation 1 / √width; those that end a branch smaller by √(2 · depth), as in GPT-2."""
+        usual = self.num_features ** -0.5
+        for name, parameter in self.named_parameters():
+            if parameter.dim() >= 2:
+                ends = name.endswith(("attention_output.weight", "narrow.weight"))
+                nn.init.normal_(parameter, 0.0, usual / math.sqrt(2 * depth) if ends else usual)
+
+    def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        last = self.states(ids)[torch.arange(len(ids), device=ids.device), lengths.clamp(min=1) - 1]
+        if self.num_classes is None:
+            return at_least_float32(F.linear(last, self.embedding.weight))
+        return at_least_float32(self.head(last))
+
+    def logits(self, ids: torch.Tensor) -> torch.Tensor:
+        """Scores of the token after each place, float32 (B, L, vocabulary)."""
+        return at_least_float32(F.linear(self.states(ids), self.embedding.weight))
+
+    def states(self, ids: torch.Tensor, cache: Cache | None = None) -> torch.Tensor:
+        """The last vectors, (B, L, width); with a cache ids go on from its length, and it grows."""
+        place = 0 if cache is None else cache.length
+        length = ids.shape[1]
+        if place + length > self.context:
+            raise ValueError(f"expected at most {self.context} tokens, received {place + length}")
+        values = self.embedding(ids)
+        turn = None
+        if self.places is not None:
+            values = values + self.places.weight[place : place + length]
+        else:
+            reach = slice(place, place + length)
+            turn = (self.cosine[reach].to(values.dtype), self.sine[reach].to(values.dtype))
+        values = self.dropout(values)
+        for number, block in enumerate(self.blocks):
+            values = block(values, turn, None if cache is None else cache.values[number], place)
+        if cache is not None:
+            cache.length += length
+        return self.norm(values)
+
+    def begin(self, rows: int) -> Cache:
+        """An empty cache for `rows` texts."""
+        heads = self.blocks[0].heads  # type: ignore[union-attr]
+        weight = self.embedding.weight
+        shape = (len(self.blocks), 2, rows, heads, self.context, self.num_features // heads)  # type: ignore[arg-type]
+        return Cache(torch.zeros(shape, dtype=weight.dtype, device=weight.device))  # type: ignore[arg-type]
+
+    def read(self, ids: torch.Tensor, cache: Cache) -> torch.Tensor:
+        """Read ids (B, L) after what the cache holds: float32 scores of the next token (B, vocabulary).
+
+        L > 1 only into an empty cache.
+        """
+        if ids.shape[1] > 1 and cache.length:
+            raise ValueError("expected one token, or an empty cache")
+        return at_least_float32(F.linear(self.states(ids, cache)[:, -1], self.embedding.weight))
+
+
+def rotary_angles(length: int, width: int) -> torch.Tensor:
+    """The angle of each place and pair of coordinates, (length, width): place · 10000^(−2i/width), the halves alike."""
+    rate = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+    return (torch.arange(length, dtype=torch.float32)[:, None] * rate).repeat(1, 2)
+
+
+def rotate(values: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
+    """Turn pairs (i, i + half) of the last axis by the angle of their place (Su et al. 2021, eq. 34).
+
+    values (…, L, width); cosine, sine (L, width). Products of two turned vectors hang on the distance of their places.
+    """
+    low, high = values.chunk(2, dim=-1)
+    return values * cosine + torch.cat([-high, low], dim=-1) * sine
+
+
+def causal_transformer(
+    num_classes: int | None = None, vocabulary: int = 256, width: int = 128, heads: int = 4, depth: int = 4,
+    context: int = 128, dropout: float = 0.0, positions: str = "rotary",
+) -> CausalTransformer:
+    """A GPT-like language model over `vocabulary` tokens; a classifier or encoder of texts with num_classes."""
+    return CausalTransformer(num_classes, vocabulary, width, heads, depth, context, dropout, positions)
+
+
+def demo() -> tuple[CausalTransformer, tuple[torch.Tensor, ...]]:
+    """A two-block net over 20 tokens and three texts of 7, 3 and 1 tokens."""
+    lengths = torch.tensor([7, 3, 1])
+    return causal_transformer(vocabulary=20, width=32, heads=2, depth=2, context=8), (
+        torch.randint(0, 20, (3, 7)), lengths)
