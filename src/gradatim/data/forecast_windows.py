@@ -17,7 +17,7 @@ from gradatim.errors import DataError
 TEST_SHARE, DEVELOPMENT_SHARE = 0.2, 0.25  # of a series' steps at most, and at most so many horizons:
 TEST_HORIZONS, DEVELOPMENT_HORIZONS = 3, 4
 TEST_ORIGINS, DEVELOPMENT_ORIGINS = 6, 8  # of one series
-MOST_WINDOWS = 6_000  # of a part, over all series
+MOST_WINDOWS = 2_000  # of a part, over all series
 HARMONICS = 3
 
 
@@ -152,6 +152,9 @@ class Gatherer:
         sizes = panel.lengths + context + horizon
         self.starts = np.concatenate([[0], np.cumsum(sizes)])[:-1] + context
         self.width = panel.known[0].shape[1] if len(panel) else 0
+        self.earliest = int(panel.first.min(initial=0)) - context
+        positions = np.arange(self.earliest, int((panel.first + panel.lengths).max(initial=0)) + horizon)
+        self.calendar = calendar(positions, self.periods)
         self.flat = np.full(int(sizes.sum()), np.nan)
         self.known = np.full((int(sizes.sum()), self.width), np.nan, dtype=np.float32)
         for start, values, known in zip(self.starts.tolist(), panel.values, panel.known):
@@ -163,7 +166,7 @@ class Gatherer:
     @property
     def covariates(self) -> int:
         """Numbers a step beside the value: calendar and known columns, each known column with its mask."""
-        return len(calendar(np.zeros(1, np.int64), self.periods)[0]) + 2 * self.width
+        return self.calendar.shape[1] + 2 * self.width
 
     def _at(self, windows: Windows, first: int, size: int) -> np.ndarray:
         return (self.starts[windows.series] + windows.origins + first)[:, None] + np.arange(size)[None, :]
@@ -191,16 +194,12 @@ class Gatherer:
         return self._covariates(windows, -self.context, self.context)
 
     def _covariates(self, windows: Windows, first: int, size: int) -> np.ndarray:
-        positions = (self.panel.first[windows.series] + windows.origins + first)[:, None] + np.arange(size)
-        parts = [calendar(positions, self.periods)]
+        start = self.panel.first[windows.series] + windows.origins + first - self.earliest
+        parts = [self.calendar[start[:, None] + np.arange(size)]]
         if self.width:
             known = self.known[self._at(windows, first, size)]
             parts += [np.nan_to_num(known), np.isfinite(known).astype(np.float32)]
         return np.concatenate(parts, axis=-1)
-
-    def without(self, context: int) -> "Gatherer":
-        """The same panel with another context."""
-        return Gatherer(self.panel, context, self.horizon, periods=self.periods, season=self.season)
 
 
 def fill(values: np.ndarray, season: int = 1) -> np.ndarray:

@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 
 from gradatim.errors import DataError
 from gradatim.evaluate import placing
+from gradatim.evaluate.forecasts import FORECASTING
 
 SMALLEST_PROBABILITY = 1e-15
 
@@ -23,7 +24,7 @@ class Metric:
     title: str
     higher_is_better: bool
     needs_probabilities: bool
-    task: Literal["classification", "regression", "localisation", "landmarks"]
+    task: Literal["classification", "regression", "localisation", "landmarks", "forecasting"]
     percent: bool = False
 
 
@@ -48,6 +49,8 @@ METRICS: dict[str, Metric] = {
        for name, (title, rising, percent) in placing.LOCALISATION.items()},
     **{name: Metric(title, rising, False, "landmarks", percent=percent)
        for name, (title, rising, percent) in placing.LANDMARKS.items()},
+    **{name: Metric(title, False, False, "forecasting", percent=percent)
+       for name, (title, percent) in FORECASTING.items()},
 }
 
 

@@ -246,7 +246,8 @@ class TreesMember:
             known = np.isfinite(wanted)
             return matrix[index[known]], wanted[known], index[known] % task.horizon
 
-        few: dict[str, Any] = {"min_samples_leaf": 10, "max_leaf_nodes": 15} if len(windows) * task.horizon < 5000 else {}
+        small = len(windows) * task.horizon < 5000
+        few: dict[str, Any] = {"min_samples_leaf": 10, "max_leaf_nodes": 15} if small else {}
         features, wanted, _ = rows_of(older)
         first = BoostedTreesRegressor(random_state=task.seed, **few).fit(features, wanted)
         features, wanted, steps = rows_of(newest)

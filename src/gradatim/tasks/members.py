@@ -22,6 +22,10 @@ MEMBERS = {
     "head": "gradatim.tasks.heads.Head",
     "trees": "gradatim.tasks.tables.Trees",
     "network": "gradatim.tasks.network.NetworkMember",
+    "forecast_local": "gradatim.tasks.forecasting_members.LocalMember",
+    "forecast_linear": "gradatim.tasks.forecasting_members.LinearMember",
+    "forecast_trees": "gradatim.tasks.forecasting_members.TreesMember",
+    "forecast_network": "gradatim.tasks.forecasting_network.ForecastNetwork",
 }
 
 

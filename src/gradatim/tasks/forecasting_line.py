@@ -1,0 +1,342 @@
+"""The line of forecasting: read the series, plan rolling origins, fit and compare, choose, calibrate, score once.
+
+Development windows choose (and mend the spread of the quantiles); test windows, all later, are scored once. Whatever
+learns is fitted on steps before the development windows for the choice, before the test windows for the score, and on
+all steps for the run that is kept.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradatim.data.forecast_series import Panel, SeriesReader, melted
+from gradatim.data.forecast_windows import (
+    Rolling,
+    Windows,
+    calendar_periods,
+    naive_scales,
+    plan_origins,
+    training_windows,
+)
+from gradatim.data.schema import Column, Schema
+from gradatim.data.split import Split
+from gradatim.data.table import Table
+from gradatim.errors import GradatimError, SchemaError
+from gradatim.estimators.seasonality import find_season
+from gradatim.evaluate.forecasts import score_forecasts, spread, spread_factors
+from gradatim.randomness import generator
+from gradatim.tasks.choose import Candidate, verdict_on_network, weigh
+from gradatim.tasks.forecasting import (
+    LONGEST_CONTEXT,
+    LONGEST_HORIZON,
+    MOST_LEVELS,
+    MOST_PERIODS,
+    Forecasting,
+    ensemble_forecast,
+)
+from gradatim.tasks.forecasting_members import LOCAL, TITLES, Forecaster, LinearMember, LocalMember, TreesMember
+from gradatim.tasks.forecasting_network import FEWEST_WINDOWS, MOST_WINDOWS, NETWORKS, NetworkTrainer
+from gradatim.tasks.forecasting_report import facts_of, predictions_of
+from gradatim.tasks.line import Fitted, Job, check_options
+from gradatim.tasks.members import Ensemble
+
+OWN_SPLIT = True
+FEWEST_VALUES = 6  # of the longest series
+OPTIONS = {
+    "horizon": "steps ahead", "known": "columns whose future is known, NAME,NAME", "season": "steps of a season",
+    "quantiles": "as 0.1,0.5,0.9", "frequency": "hour, day, 15 minutes, month …",
+    "context": "steps that models look back",
+    "duplicates": "mean, sum, first or last of repeated times", "wide": "all, or NAME,NAME: one column a series",
+    "models": "candidates, NAME,NAME",
+}
+MODELS = (*LOCAL, "ridge", "trees", *NETWORKS)
+QUANTILES = (0.1, 0.5, 0.9)
+VALUE = "value"  # what the cells of a wide table are called
+LOCAL_SHARE, NETWORK_SHARE, REFIT_SHARE = 0.12, 0.5, 0.5  # of the time; the last of what is left then
+MOST_CONTEXT = 400
+
+
+def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Table, Schema]:
+    """Columns in their roles: values, times, names, known future; a wide table is melted into a long one."""
+    check_options(options, OPTIONS, "forecasting")
+    times = schema.with_role("time")
+    if len(times) != 1:
+        raise SchemaError("forecasting: expected the column of the times, received none; name it with --time")
+    time_name, known = times[0].name, listed(options, "known")
+    if "wide" in options:
+        return _long(table, schema, time_name, options["wide"])
+    if len(schema.targets) != 1:
+        raise SchemaError("forecasting: expected the column of the values, received none; name it with --target")
+    names = {column.name for column in schema.columns}
+    unknown = [name for name in known if name not in names]
+    if unknown:
+        raise SchemaError(f"--option known={unknown[0]}: expected columns among {', '.join(sorted(names))}")
+    columns = []
+    for column in schema.columns:
+        if column.role == "target":
+            columns.append(replace(column, kind="number", why=(*column.why, "its next steps are forecast")))
+        elif column.name in known:
+            why = (*column.why, "its future is known, the user says")
+            columns.append(replace(column, role="input", why=why))
+        elif column.role in ("time", "id"):
+            columns.append(column)
+        else:
+            why = (*column.why, "its future is not known: name it with --option known=… where it is")
+            columns.append(replace(column, role="ignore", why=why))
+    return table, Schema(tuple(columns), schema.task)
+
+
+def _long(table: Table, schema: Schema, time_name: str, asked: str) -> tuple[Table, Schema]:
+    if {time_name, "series", VALUE} == set(table.frame.columns):
+        return table, schema  # it is long already
+    names = [name for name in table.frame.columns if name != time_name] if asked == "all" else asked.split(",")
+    columns = (Column(time_name, "text", "time"), Column("series", "category", "id", ("the name of the column",)),
+               Column(VALUE, "number", "target", ("the cell of the series' column",)))
+    return melted(table, time_name, VALUE, names), Schema(columns, schema.task)
+
+
+def listed(options: Mapping[str, str], name: str) -> list[str]:
+    """The words of an option, divided by commas."""
+    return [word.strip() for word in options.get(name, "").split(",") if word.strip()]
+
+
+def number_option(options: Mapping[str, str], name: str, most: int) -> int | None:
+    """A whole number of at least 1, or None."""
+    if name not in options:
+        return None
+    text = options[name]
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+        raise GradatimError(f"--option {name}={text}: expected a whole number from 1 to {most}")
+    return int(text)
+
+
+def levels_of(options: Mapping[str, str]) -> tuple[float, ...]:
+    """The quantiles that are asked for, ascending."""
+    try:
+        found = sorted({float(word) for word in listed(options, "quantiles")}) or list(QUANTILES)
+    except ValueError:
+        found = [0.0]
+    if not all(0 < level < 1 for level in found) or len(found) >= MOST_LEVELS:
+        raise GradatimError(f"--option quantiles={options['quantiles']}: expected numbers between 0 and 1, as 0.1,0.9")
+    return tuple(found)
+
+
+def task_of(job: Job) -> tuple[Forecasting, Panel, list[str]]:
+    """The task with grid, season, horizon and context, the panel, and what is to be said of it."""
+    options, schema, table = job.options, job.schema, job.source.table
+    id_columns = schema.with_role("id")
+    reader = SeriesReader.fit(
+        table, time=schema.with_role("time")[0].name, target=schema.targets[0].name,
+        id=id_columns[0].name if id_columns else None, known=[column.name for column in schema.inputs],
+        gather=options.get("duplicates"), frequency=options.get("frequency"),
+    )
+    panel = reader.read(table, job.source.problems)
+    lengths = panel.lengths
+    if not len(panel) or lengths.max() < FEWEST_VALUES:
+        raise GradatimError(f"{table.source}: expected a series of at least {FEWEST_VALUES} values, found none")
+    middle = int(np.median(lengths))
+    asked = number_option(options, "season", 100_000)
+    season, why = (asked, f"season of {asked} steps: asked for") if asked else \
+        find_season(panel.values, reader.frequency.seasons())
+    horizon = number_option(options, "horizon", LONGEST_HORIZON)
+    horizon_why = "asked for"
+    if horizon is None:
+        horizon = int(np.clip(season if season > 1 else middle // 10, 1, max(middle // 6, 1)))
+        horizon_why = "one season" if horizon == season else "from the length of the series; --option horizon=N"
+    asked_levels = levels_of(options)
+    levels = tuple(sorted({*asked_levels, 0.5}))
+    usual = [m for m in reader.frequency.seasons() if season < m <= 200 and middle >= 6 * m]
+    context = number_option(options, "context", LONGEST_CONTEXT) or int(np.clip(
+        max(2 * season, 2 * horizon, 12, *(m + horizon for m in usual)), 8, max(min(middle // 2, MOST_CONTEXT), 8)))
+    periods = calendar_periods(reader.frequency, season, int(lengths.max()))[:MOST_PERIODS]
+    task = Forecasting(reader, horizon, levels, asked_levels, season, context, periods, (1.0,) * len(levels), job.seed,
+                       job.metric or "mase")
+    notes = [f"{len(panel)} series of {int(lengths.min())} to {int(lengths.max())} steps, one a "
+             f"{reader.frequency.name}: {'; '.join(reader.frequency.why)}", why,
+             f"horizon of {horizon} steps: {horizon_why}; models look back {context} steps", *panel.notes]
+    return task, panel, notes
+
+
+class Line:
+    """The state of a fit: windows, candidates, and how each is fitted for a cut."""
+
+    def __init__(self, job: Job, task: Forecasting, panel: Panel, rolling: Rolling) -> None:
+        self.job, self.task, self.panel, self.rolling = job, task, panel, rolling
+        self.gatherer = task.gatherer(panel)
+        self.scales = naive_scales(panel, rolling.cuts, task.season)
+        self.development, self.test = rolling.development, rolling.test
+        self.labels = self.gatherer.targets(self.development) / self.scales[self.development.series][:, None]
+        self.trainer = NetworkTrainer(job, task, self.gatherer, self.scales)
+        self.members: dict[str, Forecaster] = {}
+        self.costs: dict[str, float] = {}  # seconds a window
+        self.plans: dict[str, Any] = {}
+        self.notes: list[str] = []
+
+    def windows_before(self, ends: np.ndarray, most: int = MOST_WINDOWS) -> Windows:
+        """Training windows whose horizons lie before `ends` (S,)."""
+        middle = int(np.median(ends))
+        least = max(2, min(self.task.context, middle // 3))
+        return training_windows(self.panel, ends, self.task.horizon, least=least, most=most,
+                                seed_order=generator(self.task.seed, "windows", int(ends.sum())))
+
+    def candidates(self) -> list[Candidate]:
+        """Every model that was asked for and can be fitted, with its answers to the development windows."""
+        asked = listed(self.job.options, "models") or list(MODELS)
+        unknown = [name for name in asked if name not in MODELS]
+        if unknown:
+            raise GradatimError(f"--option models={unknown[0]}: expected names among {', '.join(MODELS)}")
+        found = [self._local(name) for name in LOCAL if name in asked or name == "seasonal_naive"]
+        windows = self.windows_before(self.rolling.cuts)
+        if "ridge" in asked and len(windows) >= 20:
+            found.append(self._fitted("ridge", lambda: LinearMember.fit(self.gatherer, windows, self.rolling.cuts,
+                                                                        self.task)))
+        if "trees" in asked and len(windows) >= 60:
+            found.append(self._fitted("trees", lambda: TreesMember.fit(self.gatherer, windows, self.rolling.cuts,
+                                                                       self.task)))
+        kinds = [name for name in NETWORKS if name in asked]
+        if kinds and len(windows) < FEWEST_WINDOWS:
+            self.notes.append(f"no network: {len(windows)} training windows, {FEWEST_WINDOWS} are needed at least")
+        elif kinds:
+            found += self._networks(kinds, windows)
+        return found
+
+    def _scaled(self, answer: np.ndarray, windows: Windows) -> np.ndarray:
+        return answer / self.scales[windows.series][:, None, None]
+
+    def _local(self, method: str) -> Candidate:
+        """A local method; where all windows would take too long, it answers a random part of them."""
+        member = LocalMember(method, self.task)
+        self.members[method] = member
+        count = len(self.development)
+
+        def affordable() -> int:
+            probe = self.development.take(self.task.draw("probe", count, 6))
+            member.forecast(self.gatherer, probe.take(np.arange(min(len(probe), 1))))  # compiled now, if ever
+            began = time.perf_counter()
+            member.forecast(self.gatherer, probe)
+            each = (time.perf_counter() - began) / len(probe)
+            return int(np.clip(LOCAL_SHARE * self.job.clock.seconds / max(each, 1e-7), 12, count))
+
+        many = self.job.memo.decide(f"windows {method}", affordable)
+        places = np.sort(self.task.draw(method, count, many))
+        began = time.perf_counter()
+        answers = np.full((count, self.task.horizon, len(self.task.levels)), np.nan)
+        part = self.development.take(places)
+        answers[places] = self._scaled(member.forecast(self.gatherer, part), part)
+        seconds = time.perf_counter() - began
+        self.costs[method] = seconds / max(len(places), 1)
+        note = "" if many >= count else f"{len(places)} of {count} windows: more would take too long"
+        return self._candidate(method, TITLES[method], "local", answers, seconds, note)
+
+    def _candidate(
+        self, key: str, title: str, kind: str, answers: np.ndarray, seconds: float, note: str = ""
+    ) -> Candidate:
+        self.job.say(f"  {title}: {seconds:.1f} s")
+        self.job.clock.note(title, seconds)
+        return Candidate(title, kind, (), answers, seconds, note=note, extra={"key": key})
+
+    def _fitted(self, key: str, make: Callable[[], Forecaster], title: str = "", kind: str = "global") -> Candidate:
+        began = time.perf_counter()
+        member = make()
+        self.members[key] = member
+        mark = time.perf_counter()
+        answers = self._scaled(member.forecast(self.gatherer, self.development), self.development)
+        self.costs[key] = (time.perf_counter() - mark) / max(len(self.development), 1)
+        return self._candidate(key, title or key, kind, answers, time.perf_counter() - began)
+
+    def _networks(self, kinds: list[str], windows: Windows) -> list[Candidate]:
+        """Each kind trained on its share of the time; the rest is kept to train the chosen ones again."""
+        left = self.job.clock.left(share_kept=0.1)
+        seconds = self.job.memo.decide("network seconds", lambda: NETWORK_SHARE * left / len(kinds))
+        found = []
+        for kind in kinds:
+            plan = self.trainer.plan(kind, windows, self.development, seconds)
+            self.plans[kind] = plan
+            self.job.say(f"  {kind}: {plan.epochs} epochs of {plan.steps_per_epoch} steps, forecast "
+                         f"{plan.forecast['total_seconds']:.0f} s")
+
+            def make(kind: str = kind, plan: Any = plan) -> Forecaster:
+                return self.trainer.train(kind, f"network-{kind}", windows, self.development, plan)
+
+            found.append(self._fitted(kind, make, f"{kind} network", "network"))
+        return found
+
+    def refitted(self, key: str, ends: np.ndarray, stage: str) -> Forecaster:
+        """A member fitted on the steps before `ends`; a network only for the run that is kept, when time allows."""
+        if key in LOCAL:
+            return self.members[key]
+        if key in NETWORKS:
+            return self._network_again(key, ends) if stage == "final" else self.members[key]
+        windows = self.windows_before(ends)
+        kind: Any = LinearMember if key == "ridge" else TreesMember
+        return kind.fit(self.gatherer, windows, ends, self.task)
+
+    def _network_again(self, key: str, ends: np.ndarray) -> Forecaster:
+        used = sum(len(history) for name, history in self.trainer.histories.items() if name == f"network-{key}")
+        plan = self.plans[key]
+        needed = used * plan.steps_per_epoch * plan.forecast.get("seconds_per_step", 0.0)
+        left = REFIT_SHARE * self.job.clock.left(share_kept=0.05)
+        if not self.job.memo.decide(f"refit {key}", lambda: bool(needed <= left or self.job.epochs)):
+            self.notes.append(f"the {key} network was not trained again on all steps: no time was left for it")
+            return self.members[key]
+        self.notes.append(f"the {key} network was trained again on all steps, as long as was best in the choice")
+        return self.trainer.refit(key, self.windows_before(ends), plan, f"refit-{key}")
+
+
+def fit_line(job: Job) -> Fitted:
+    """Fit the forecasters of a table of series; see the head of the module for the order."""
+    began = time.perf_counter()
+    task, panel, said = task_of(job)
+    rolling = plan_origins(panel, task.horizon)
+    for line in (*said, *rolling.notes):
+        job.say(line)
+    state = Line(job, task, panel, rolling)
+    job.clock.note("reading", time.perf_counter() - began)
+    candidates = state.candidates()
+    why, shared = weigh(candidates, state.labels, task)
+    verdict = verdict_on_network(candidates, state.labels, task)
+    job.say(why)
+    chosen = [candidate for candidate in candidates if candidate.weight > 0]
+    averaged = sum(c.weight * c.answers[shared] for c in chosen)
+    factors = spread_factors(state.labels[shared], np.sort(np.asarray(averaged), axis=-1), task.levels)
+    task = replace(task, factors=tuple(map(float, factors)))
+    state.task = state.trainer.task = task
+
+    def ensemble(stage: str, ends: np.ndarray) -> Ensemble:
+        members: list[Any] = [replace(state.refitted(c.extra["key"], ends, stage), task=task)  # type: ignore[type-var]
+                              for c in chosen]
+        return Ensemble(tuple(members), tuple(c.weight for c in chosen), task)
+
+    scored = ensemble("scored", rolling.seconds)
+    each = sum(state.costs[c.extra["key"]] for c in chosen)
+    most = job.memo.decide("test windows", lambda: int(np.clip(
+        0.3 * job.clock.left(share_kept=0.05) / max(each, 1e-7), min(12, len(state.test)), len(state.test))))
+    test = state.test.take(np.sort(task.draw("test", len(state.test), most)))
+    began = time.perf_counter()
+    raw = ensemble_forecast(scored, state.gatherer, test)
+    answer = spread(raw, np.array(task.factors), task.levels)
+    truth, scales = state.gatherer.targets(test), state.scales[test.series]
+    scores = score_forecasts(truth, answer, task.levels, scales, test.series, seed=job.seed)
+    rival = state.members["seasonal_naive"].forecast(state.gatherer, test)
+    job.clock.note("score", time.perf_counter() - began)
+    final = ensemble("final", panel.lengths)
+    outcome = {"candidates": candidates, "why": why, "verdict": verdict, "scores": scores, "test": test,
+               "answer": answer, "raw": raw, "truth": truth, "scales": scales, "rival": rival, "shared": shared,
+               "averaged": np.asarray(averaged), "said": said}
+    return Fitted(task, final, split_of(state), facts_of(state, final, outcome), state.trainer.histories,
+                  predictions_of(state, outcome))
+
+
+def split_of(state: Line) -> Split:
+    """Rows of the table before the development windows, in them, and in the test windows."""
+    parts: list[list[np.ndarray]] = [[], [], []]
+    for rows, values, cut, second in zip(state.panel.rows, state.panel.values, state.rolling.cuts,
+                                         state.rolling.seconds):
+        inside = rows[: len(values)]
+        for part, found in zip(parts, (inside[:cut], inside[cut:second], inside[second:])):
+            part.append(found[found >= 0])
+    train, development, test = (np.sort(np.concatenate(part)) for part in parts)
+    return Split(train, development, test, notes=state.rolling.notes)
