@@ -217,7 +217,7 @@ def test_errors_name_the_remedy() -> None:
 
 def test_every_rule_is_in_order_and_lines_show_three_samples() -> None:
     assert [rule.__name__ for rule in RULES] == [
-        "roles_named", "kind_named", "empty", "constant", "files", "places", "typed", "dates", "amounts",
+        "roles_named", "kind_named", "empty", "constant", "files", "places", "series", "typed", "dates", "amounts",
         "classes_or_texts", "row_names", "gaps", "spellings"]
     table = Table(pl.DataFrame({"a": ["x" * 99, "y", "y", "z", "w"] * 3, "b": ["u", "v", "u"] * 5}))
     rows = schema_lines(table, infer_schema(table, target="b"))

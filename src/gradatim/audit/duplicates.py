@@ -46,7 +46,7 @@ def find_across_files(view: View, test: View) -> list[Finding]:
     if not prints or set(prints) != set(view.prints):
         return []
     matches, _ = find_matches(prints, size + held)
-    content = {name for name, column in prints.items() if column.kind in ("image", "audio", "text")}
+    content = {name for name, column in prints.items() if column.kind in ("image", "audio", "series", "text")}
     findings = []
     for match in telling(matches, size + held, one_input=len(view.schema.inputs) == 1):
         crossing = [group for group in match.groups if group[0] < size <= group[-1]]

@@ -120,4 +120,4 @@ def _is_contradiction(view: View, match: Match) -> bool:
     """Not where another input may tell the rows apart, nor where numbers and categories alone repeat by chance."""
     if view.numeric or (match.column is not None and len(view.schema.inputs) > 1):
         return False
-    return any(column.kind in ("image", "audio", "text") for column in view.schema.inputs)
+    return any(column.kind in ("image", "audio", "series", "text") for column in view.schema.inputs)

@@ -56,7 +56,7 @@ def audit(
     ignore
         A column to leave out; repeat for more.
     kind
-        COLUMN=KIND overrules the guess (number, category, text, image, audio); repeat for more.
+        COLUMN=KIND overrules the guess (number, category, text, image, audio, series); repeat for more.
     strict
         Exit with code 1 when there is an error or a warning.
     json

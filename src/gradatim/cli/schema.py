@@ -45,7 +45,7 @@ def schema(
     ignore
         A column to leave out; repeat for more.
     kind
-        COLUMN=KIND overrules the guess (number, category, text, image, audio); repeat for more.
+        COLUMN=KIND overrules the guess (number, category, text, image, audio, series); repeat for more.
     output
         Write the schema to this JSON file.
     force

@@ -19,6 +19,7 @@ from gradatim.data.augment_geometry import Warp, draw_warp, move_boxes, move_poi
 from gradatim.data.augment_mixing import Mixed, mix
 from gradatim.data.augment_options import Augmentation, AugmentRequest, default_augmentation
 from gradatim.data.augment_random import RowRandom
+from gradatim.data.augment_series import change_series, change_sounds
 from gradatim.data.batch import Batch, Field
 from gradatim.errors import SchemaError
 
@@ -76,8 +77,15 @@ def augment(
         elif kind == "number" and isinstance(value, torch.Tensor) and choice.jitter:
             steps = torch.from_numpy(random.normal("jitter")[:, 0]).to(value.device, value.dtype)
             inputs[name] = _kept_absent(value + choice.jitter * steps, value, present)
-        elif kind == "audio" and isinstance(value, dict) and (choice.time_mask or choice.frequency_mask):
-            inputs[name] = {**value, "log_mel": mask_sounds(value["log_mel"], value["lengths"], choice, random)}
+        elif kind == "audio" and isinstance(value, dict):
+            if choice.gain or choice.noise or choice.shift or choice.speed:
+                value = change_sounds(value, choice, random)
+            if choice.time_mask or choice.frequency_mask:
+                value = {**value, "log_mel": mask_sounds(value["log_mel"], value["lengths"], choice, random)}
+            inputs[name] = value
+        elif kind == "series" and isinstance(value, dict):
+            if choice.crop or choice.warp or choice.shift or choice.scale or choice.jitter:
+                inputs[name] = change_series(value, choice, random)
         elif kind == "text" and isinstance(value, dict) and choice.word_dropout:
             ids = value["ids"]
             drawn = random.levels("words", ids.shape[1], ids.device) < round(choice.word_dropout * 65536)

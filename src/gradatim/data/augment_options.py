@@ -7,13 +7,15 @@ from typing import Any
 from gradatim.data.codecs import checks
 from gradatim.errors import GradatimError, SchemaError
 
-# option → (the kind of column that it is for, its largest value); all start at 0, which is 'off'
+# option → (the kinds of column that it is for, its largest value); all start at 0, which is 'off'
 LIMITS: dict[str, tuple[str, float]] = {
-    "flip": ("image", 1.0), "flip_vertical": ("image", 1.0), "rotate": ("image", 180.0), "scale": ("image", 4.0),
-    "shear": ("image", 60.0), "shift": ("image", 1.0), "crop": ("image", 1.0), "brightness": ("image", 1.0),
-    "contrast": ("image", 1.0), "saturation": ("image", 1.0), "hue": ("image", 0.5), "grey": ("image", 1.0),
-    "noise": ("image", 10.0), "blur": ("image", 32.0), "cutout": ("image", 1.0), "time_mask": ("audio", 1e6),
-    "frequency_mask": ("audio", 512), "word_dropout": ("text", 1.0), "jitter": ("number", 10.0),
+    "flip": ("image", 1.0), "flip_vertical": ("image", 1.0), "rotate": ("image", 180.0),
+    "scale": ("image or series", 4.0), "shear": ("image", 60.0), "shift": ("image, audio or series", 1.0),
+    "crop": ("image or series", 1.0), "brightness": ("image", 1.0), "contrast": ("image", 1.0),
+    "saturation": ("image", 1.0), "hue": ("image", 0.5), "grey": ("image", 1.0), "noise": ("image or audio", 10.0),
+    "blur": ("image", 32.0), "cutout": ("image", 1.0), "gain": ("audio", 60.0), "speed": ("audio", 1.0),
+    "time_mask": ("audio", 1e6), "frequency_mask": ("audio", 512), "word_dropout": ("text", 1.0),
+    "jitter": ("number or series", 10.0), "warp": ("series", 0.9),
 }
 MIXING = {"mixup": 100.0, "cutmix": 100.0}  # of whole rows, not of a column: the strength α of their Beta(α, α)
 COLOUR_HUE = 0.25  # `colour=X` turns hues by this times X of the circle
@@ -29,8 +31,11 @@ class Augmentation:
     brightness, contrast, saturation (factors from 1 − this to 1 + this), hue (share of the circle), grey (share of
     the rows without colour), noise (standard deviation, as a share of the range), blur (largest standard deviation of
     the Gaussian in pixels), cutout (side of a square filled with `fill`, as a share of the picture's).
-    Sounds: time_mask (up to so many frames are silenced), frequency_mask (up to so many bands). Texts: word_dropout
-    (share of tokens that become unknown). Numbers: jitter, in standard deviations.
+    Sounds: time_mask (up to so many frames are silenced), frequency_mask (up to so many bands), gain (decibels, both
+    ways), noise (power, as a share of the sound's), shift (share of the frames), speed (up to 1 + this times faster or
+    slower). Series: crop (least share of the steps that a window keeps before it is stretched to the whole), warp (by
+    how much the speed varies along a row), shift (share of the steps), scale (as of pictures, but of the values),
+    jitter. Texts: word_dropout (share of tokens that become unknown). Numbers, series: jitter, in standard deviations.
     """
 
     flip: float = 0.0
@@ -53,6 +58,9 @@ class Augmentation:
     frequency_mask: int = 0
     word_dropout: float = 0.0
     jitter: float = 0.0
+    gain: float = 0.0
+    speed: float = 0.0
+    warp: float = 0.0
 
     def __post_init__(self) -> None:
         checks.whole(self.fill, "fill", 0, 255)
@@ -92,12 +100,22 @@ class Augmentation:
         return cls(**value)
 
 
+def is_for(option: str, kind: str) -> bool:
+    """Whether an option says anything to a column of this kind.
+
+    >>> is_for("shift", "series"), is_for("shift", "text")
+    (True, False)
+    """
+    return kind in LIMITS[option][0].replace(" or ", ", ").split(", ")
+
+
 def default_augmentation(kind: str, describe: Mapping[str, Any]) -> Augmentation:
     """A careful choice from what the codec says of the column.
 
     Pictures are shifted by up to a fourteenth of their side, but never flipped or turned: a mirrored letter or digit
     is another one, and only the user knows. Sounds lose up to a tenth of their frames and an eighth of their bands;
-    texts one token in twenty. Numbers and categories are left alone.
+    texts one token in twenty; series get noise of a thirtieth of their deviation. Numbers and categories are left
+    alone.
 
     >>> round(default_augmentation("image", {"size": 28, "mean": [0.5]}).shift * 28)
     2
@@ -111,6 +129,8 @@ def default_augmentation(kind: str, describe: Mapping[str, Any]) -> Augmentation
                             frequency_mask=int(describe["mels"]) // 8)
     if kind == "text":
         return Augmentation(word_dropout=0.05)
+    if kind == "series":
+        return Augmentation(jitter=0.03)
     return Augmentation()
 
 
@@ -161,7 +181,7 @@ class AugmentRequest:
         """The options of one column: its default, then what was said of all, of its kind, of itself."""
         chosen = Augmentation(fill=default.fill) if self.none else default
         for found in (self.everywhere, self.places.get(kind, {}), self.places.get(column, {})):
-            fitting = {name: value for name, value in found.items() if LIMITS[name][0] == kind}
+            fitting = {name: value for name, value in found.items() if is_for(name, kind)}
             for name in ("time_mask", "frequency_mask"):
                 if name in fitting:
                     fitting[name] = int(fitting[name])
@@ -203,6 +223,6 @@ def _option(part: str, text: str) -> tuple[str, float]:
 
 def _refuse_idle(found: Mapping[str, float], kinds: Sequence[str], place: str) -> None:
     for name in found:
-        if LIMITS[name][0] not in kinds:
+        if not any(is_for(name, kind) for kind in kinds):
             raise GradatimError(f"--augment {place}{name}: expected an input of kind {LIMITS[name][0]}, found "
                                 f"{', '.join(dict.fromkeys(kinds)) or 'none'}")

@@ -106,7 +106,7 @@ def find_matches(prints: dict[str, Prints], rows: int) -> tuple[list[Match], lis
     if equal:
         matches.append(Match(None, "row", "same-inputs", equal))
     for name, column in prints.items():
-        if column.kind not in ("image", "audio", "text"):
+        if column.kind not in ("image", "audio", "series", "text"):
             continue
         codes = _codes(column.ids)
         groups = _groups(codes)
@@ -154,7 +154,9 @@ def _refusal(match: Match, group: np.ndarray, limit: int) -> str:
 
 
 def _near(column: Prints, codes: np.ndarray) -> tuple[tuple[np.ndarray, ...], str | None]:
-    """Groups of nearly the same content; each group names all rows, equal ones included."""
+    """Groups of nearly the same content; each group names all rows, equal ones included. None of series."""
+    if column.kind == "series":
+        return (), None
     known = np.flatnonzero(codes >= 0)
     _, first, back = np.unique(codes[known], return_index=True, return_inverse=True)
     unique = known[first]

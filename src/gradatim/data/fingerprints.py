@@ -20,6 +20,7 @@ from PIL import Image
 
 from gradatim.data.codecs.cell_files import file_cell, read_bytes, shown
 from gradatim.data.codecs.picture import deepest, open_picture, upright
+from gradatim.data.codecs.series_cells import read_series
 from gradatim.data.codecs.sound import read_sound
 from gradatim.data.schema import Column, Schema
 from gradatim.data.table import Table
@@ -186,9 +187,26 @@ def _print_column(table: Table, column: Column, max_pixels: int, progress: Progr
             return _print_media(table, column, look, cells, progress)
     if column.kind == "audio":
         return _print_media(table, column, partial(look_at_sound, folder=table.folder), cells, progress)
+    if column.kind == "series":
+        return _print_series(table, column, cells)
     if column.kind == "text":
         return Prints(column.name, "text", [None if cell is None else normal_text(str(cell)) or None for cell in cells])
     return Prints(column.name, column.kind, [_scalar(cell) for cell in cells])
+
+
+def _print_series(table: Table, column: Column, cells: list) -> Prints:
+    """Series are the same where their numbers are, however these are written."""
+    prints = Prints(column.name, "series", [None] * len(cells))
+    for row, cell in enumerate(cells):
+        try:
+            series = read_series(cell, table.folder)
+        except CellError as error:
+            prints.unreadable[row] = error
+            continue
+        if series is not None:
+            key = repr(series.shape).encode()
+            prints.ids[row] = hashlib.blake2b(series.tobytes(), digest_size=16, key=key).digest()
+    return prints
 
 
 def _print_media(

@@ -1,4 +1,4 @@
-"""Several columns of numbers as one target: `box=xmin,ymin,xmax,ymax,label` makes a column of boxes of five others."""
+"""Several columns as one: `box=xmin,ymin,xmax,ymax,label` a target of boxes, `pulse=long:id,time,x` rows of series."""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from gradatim.data.long_series import MARK, gather_long
 from gradatim.data.readers import no_such_column
 from gradatim.data.table import Table
 from gradatim.errors import SchemaError
@@ -16,15 +17,22 @@ def gather_columns(table: Table, wanted: Mapping[str, str]) -> Table:
 
     wanted: new column → names divided by commas: four numbers of a box and perhaps its label, or x and y of each point
     in turn. A row in which all of them are empty gets an empty cell. A table that has none of the columns, as one to
-    predict, is left as it is. Errors: SchemaError for a column that is not there, and for a number of columns that
-    makes neither a box nor points.
+    predict, is left as it is. `long:ID,TIME,VALUE,…` gathers rows into series (`long_series`). Errors: SchemaError for
+    a column that is not there, and for a number of columns that makes neither a box nor points.
 
     >>> frame = pl.DataFrame({"x0": [12.0], "y0": [30.0], "x1": [80.0], "y1": [99.0]})
     >>> gather_columns(Table(frame), {"box": "x0,y0,x1,y1"}).frame["box"].to_list()
     ['[[12.0, 30.0, 80.0, 99.0]]']
     """
+    for name, text in wanted.items():
+        if text.strip().startswith(MARK):
+            parts = [part.strip() for part in text.strip().removeprefix(MARK).split(",")]
+            if any(part in table.frame.columns for part in parts[1:]):
+                table = gather_long(table, name, parts)
     frame = table.frame
     for name, text in wanted.items():
+        if text.strip().startswith(MARK):
+            continue
         parts = [part.strip() for part in text.split(",")]
         there = [part for part in parts if part in frame.columns]
         if not there:

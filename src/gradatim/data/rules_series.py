@@ -1,4 +1,4 @@
-"""The rule that takes cells for series: lists of numbers, texts that are lists of numbers, names of files of numbers."""
+"""The rule that takes cells for series: lists of numbers, texts that are such lists, names of files of numbers."""
 
 import statistics
 from typing import Any

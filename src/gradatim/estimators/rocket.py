@@ -35,6 +35,7 @@ class _Rocket(TransformerMixin, BaseEstimator):
     """What both transforms share: fitting, the loop over rows in threads, scaling."""
 
     _several = False
+    channels_: int
 
     def __init__(self, *, features: int = 9_996, standardise: bool = False, random_state: Any = 0) -> None:
         self.features = features
@@ -59,7 +60,7 @@ class _Rocket(TransformerMixin, BaseEstimator):
         return self._raw(values, lengths) if found is None else found
 
     def transform(self, X: Any) -> np.ndarray:
-        """Features (n, d) in the format of X; zeros for rows without values, also where `standardise` puts the mean at 0."""
+        """Features (n, d) in the format of X; zeros for rows without values."""
         check_is_fitted(self)
         values, lengths = self._rows(X, fitting=False)
         rows = self._raw(values, lengths)
@@ -83,7 +84,7 @@ class _Rocket(TransformerMixin, BaseEstimator):
             X = validate_data(self, X, reset=fitting, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
         elif fitting and hasattr(self, "n_features_in_"):
             del self.n_features_in_
-        values, lengths = series_rows(X, None if fitting else self.channels_)
+        values, lengths = series_rows(X, None if fitting else int(self.channels_))
         if fitting:
             if not len(lengths) or not lengths.max():
                 raise ValueError("expected at least one series with values, received none")
@@ -116,9 +117,11 @@ class _Rocket(TransformerMixin, BaseEstimator):
         self.means_, self.scales_ = moments(rows[lengths > 0])
         return self._scaled(rows, lengths)
 
-    def _parts(self) -> list[tuple[str, tuple[np.ndarray, ...]]]:
+    def _parts(self) -> list[tuple[str, tuple[Any, ...]]]:
         """What transforms the series, and for MultiRocket its differences."""
-        parts = [("", (self.dilations_, self.counts_, self.biases_, self.starts_, self.channels_read_))]
+        parts: list[tuple[str, tuple[Any, ...]]] = [
+            ("", (self.dilations_, self.counts_, self.biases_, self.starts_, self.channels_read_))
+        ]
         if self._several:
             parts.append(("difference:", (self.step_dilations_, self.step_counts_, self.step_biases_,
                                           self.step_starts_, self.step_channels_read_)))

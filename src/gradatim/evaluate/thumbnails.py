@@ -19,8 +19,10 @@ from scipy.signal import stft
 
 from gradatim.data.codecs.cell_files import file_cell, read_bytes
 from gradatim.data.codecs.picture import open_picture, picture_size, upright
+from gradatim.data.codecs.series_cells import ENDINGS, read_series
 from gradatim.errors import CellError, GradatimError
 from gradatim.evaluate.marks import overlay
+from gradatim.evaluate.series_drawing import MOST_STRIPS, series_uri
 
 SIDE = 168
 LONGEST_TEXT = 280
@@ -55,9 +57,11 @@ def view_cell(
     """
     if cell is None:
         return View(column, kind, note="missing")
-    if kind not in ("image", "audio"):
+    if kind not in ("image", "audio", "series"):
         return View(column, kind, text=plain(cell))
     try:
+        if kind == "series":
+            return _series(column, cell, folder)
         return _picture(column, cell, folder, marks) if kind == "image" else _sound(column, cell, folder)
     except CellError as error:
         return View(column, kind, text=_name(cell), note=plain(str(error).removeprefix(f"{_name(cell)}: ")))
@@ -99,6 +103,20 @@ def _picture(column: str, cell: Any, folder: Path | None, marks: Mapping[str, An
     size = f"{width}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{height}"
     return View(column, "image", _name(cell), picture_uri(image), size, max(image.size) <= 96,
                 overlay(marks, *turned))
+
+
+def _series(column: str, cell: Any, folder: Path | None) -> View:
+    """Lines over time, and the steps, channels and range in numbers."""
+    values = read_series(cell, folder, max_bytes=MOST_BYTES)
+    if values is None:
+        return View(column, "series", note="missing")
+    name = _name(cell) if isinstance(cell, str) and cell.strip().lower().endswith(ENDINGS) else ""
+    note = f"{values.shape[1]:,} steps, {np.nanmin(values):.3g} to {np.nanmax(values):.3g}"
+    if len(values) > 1:
+        shown = f", the first {MOST_STRIPS} shown" if len(values) > MOST_STRIPS else ""
+        note += f", {len(values)} channels{shown}"
+    missing = int(np.isnan(values).sum())
+    return View(column, "series", name, series_uri(values), note + (f", {missing:,} missing" if missing else ""))
 
 
 def _sound(column: str, cell: Any, folder: Path | None) -> View:

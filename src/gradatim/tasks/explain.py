@@ -13,10 +13,12 @@ import polars as pl
 import torch
 
 from gradatim.data.codecs.picture import open_picture, upright
+from gradatim.data.codecs.series_cells import read_series
 from gradatim.data.codecs.sound import read_sound
 from gradatim.data.schema import Schema
 from gradatim.data.table import Table
 from gradatim.errors import CellError, GradatimError
+from gradatim.estimators.series_rows import interpolated
 from gradatim.evaluate.explain.check import randomisation
 from gradatim.evaluate.explain.explanation import METHODS, Explanation, Part
 from gradatim.evaluate.explain.removal import leave_one_out, occlusion, pieces
@@ -34,6 +36,7 @@ ACROSS = 6  # patches side by side; they overlap by half
 MOST_SIDE = 512  # pixels at which a picture is covered: larger ones are made smaller first
 SOUND_PIECES = 16
 SOUND_HERTZ = 16_000
+SERIES_PIECES, MOST_APART = 24, 6  # stretches of time; channels beyond so many are levelled together
 CHUNK_ROWS = 128
 MOST_COLUMNS = 24
 FACTS_ROWS, FACTS_ACROSS, FACTS_SECONDS = 2, 4, 4.0
@@ -261,7 +264,8 @@ class _Removal:
         if cell is None:
             return Part(name, kind, None, total, note="missing")
         show: Callable[[str, Any], dict[str, Any]] | None = {
-            "text": self._words, "image": self._picture, "audio": self._sound}.get(kind)
+            "text": self._words, "image": self._picture, "audio": self._sound,
+            "series": self._line}.get(kind)
         try:
             return Part(name, kind, cell, total, **(show(name, cell) if show else {}))
         except (CellError, OSError, RuntimeError, ValueError) as error:
@@ -291,6 +295,36 @@ class _Removal:
         pieces_of = [wave, *(_silenced(wave, start, size) for start in range(0, len(wave), size))]
         scores = self.scores([(name, {"array": piece, "sampling_rate": hertz}) for piece in pieces_of])
         return {"heat": (scores[0] - scores[1:])[None]}
+
+
+    def _line(self, name: str, cell: Any) -> dict[str, Any]:
+        """Each stretch of each channel replaced by the straight line from before it to after it."""
+        values = read_series(cell, self.table.folder)
+        assert values is not None
+        together = len(values) > MOST_APART
+        size = max(-(-values.shape[1] // (SERIES_PIECES if len(values) == 1 else SERIES_PIECES // 2)), 1)
+        starts = range(0, values.shape[1], size)
+        rows = [slice(None)] if together else [slice(channel, channel + 1) for channel in range(len(values))]
+        without = [levelled(values, row, start, start + size) for row in rows for start in starts]
+        scores = self.scores([(name, _lists(each)) for each in [values, *without]])
+        return {"heat": (scores[0] - scores[1:]).reshape(len(rows), len(starts))}
+
+
+def levelled(values: np.ndarray, rows: slice, start: int, stop: int) -> np.ndarray:
+    """A copy in which steps start to stop of some channels are the straight line between their neighbours.
+
+    >>> levelled(np.array([[0.0, 9.0, 9.0, 3.0]]), slice(None), 1, 3).tolist()
+    [[0.0, 1.0, 2.0, 3.0]]
+    """
+    copy = values.copy()
+    copy[rows, start:stop] = np.nan
+    for line in copy[rows]:
+        line[:] = interpolated(line)
+    return copy
+
+
+def _lists(values: np.ndarray) -> list[list[float | None]]:
+    return [[None if np.isnan(value) else float(value) for value in line] for line in values]
 
 
 def _silenced(wave: np.ndarray, start: int, size: int) -> np.ndarray:

@@ -1,7 +1,8 @@
 """The network of a run as a score of numbers: where each column enters, so that gradients can be taken there.
 
-Pictures enter after normalising (0 is the mean colour), sounds as log-mel spectrograms, texts and categories as their
-embeddings, numbers standardised. Baselines: mean pixels, the quietest level, no embedding, the mean number.
+Pictures enter after normalising (0 is the mean colour), sounds as log-mel spectrograms, series and numbers
+standardised, texts and categories as their embeddings. Baselines: mean pixels, the quietest level, no embedding, the
+mean number and the mean of each channel.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,7 @@ from gradatim.tasks.network import NetworkMember
 from gradatim.tasks.source import Source
 
 GRADIENT_METHODS = ("saliency", "smooth_grad", "integrated_gradients", "grad_cam")
+FIELD_OF = {"audio": "log_mel", "series": "values"}  # kinds whose gradients are taken at a part of their field
 STEPS = (32, 64, 128, 256)  # a ReLU that turns on the way costs accuracy: the error falls as 1 / steps
 
 
@@ -47,7 +49,7 @@ class NetworkScore:
     def _entry(self, name: str) -> nn.Module | None:
         """The module whose output stands for the column; None where the field itself does."""
         kind = self.kinds[name]
-        if kind in ("number", "audio"):
+        if kind in ("number", *FIELD_OF):
             return None
         network: Any = self.network
         encoder = network.encoders[network.keys[name]]
@@ -75,8 +77,8 @@ class NetworkScore:
             field = self.batch.inputs[name]
             if kind == "number" and isinstance(field, torch.Tensor):
                 kept[name] = field.detach()
-            elif kind == "audio" and isinstance(field, dict):
-                kept[name] = field["log_mel"].detach()
+            elif kind in FIELD_OF and isinstance(field, dict):
+                kept[name] = field[FIELD_OF[kind]].detach()
         return {name: kept[name] for name in self.kinds if name in kept}
 
     def _baseline(self, name: str, value: torch.Tensor) -> torch.Tensor:
@@ -96,7 +98,7 @@ class NetworkScore:
 
                     stack.callback(self.places[name].register_forward_hook(give).remove)
                 elif isinstance(field, dict):
-                    fields[name] = {**field, "log_mel": value}
+                    fields[name] = {**field, FIELD_OF[self.kinds[name]]: value}
                 else:
                     fields[name] = value
             stack.enter_context(_thawed(self.network))
@@ -191,6 +193,10 @@ def _part(score: NetworkScore, name: str, cell: Any, found: torch.Tensor, method
     """One column's attributions as heat, words or a total."""
     kind, complete = score.kinds[name], method == "integrated_gradients"
     total = float(found.sum()) if complete else None
+    if kind == "series":
+        length = int(batch.inputs[name]["lengths"][0])  # type: ignore[index, call-overload]
+        heat = found[0, : score.member.codecs[name].describe()["values"], :length].double().numpy()
+        return Part(name, kind, cell, total, heat=heat if complete else np.abs(heat), signed=complete)
     if kind in ("image", "audio"):
         heat = found[0]
         if method in ("saliency", "smooth_grad"):

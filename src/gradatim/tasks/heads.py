@@ -1,7 +1,8 @@
 """Heads: a convex estimator on cheap features of some columns: the baseline that a network has to beat.
 
 text → TF-IDF of words and characters; image → colour and gradient histograms; audio → log-mel statistics;
-series → random convolutional kernels; number and category → standardised numbers with missing flags, one-hot. One block a column, side by side.
+series → random convolutional kernels; number and category → standardised numbers with missing flags, one-hot. One
+block a column, side by side.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -275,7 +276,8 @@ class Head:
         blocks = []
         for number, entry in enumerate(state["blocks"]):
             if entry["kind"] not in ("text", "image", "audio", "series", "table", "frozen"):
-                raise ArtifactError(f"expected a block of text, image, audio, series, table or frozen, found {entry['kind']!r}")
+                raise ArtifactError("expected a block of text, image, audio, series, table or frozen, found "
+                                    f"{entry['kind']!r}")
             codecs = {name: codec_from_json(value) for name, value in entry["codecs"].items()}
             prefix = f"block{number}/"
             extractor: Any

@@ -42,7 +42,7 @@ def ledger_of(
     if how == "none" or not columns or len(outcome.test_rows) == 0:
         return []
     if len(columns) > MOST_COLUMNS:
-        media = [c.name for c in schema.inputs if c.name in columns and c.kind in ("image", "audio", "text")]
+        media = [c.name for c in schema.inputs if c.name in columns and c.kind in ("image", "audio", "series", "text")]
         columns = (media + [name for name in columns if name not in media])[:MOST_COLUMNS]
     unlisted = frozenset(outcome.scored.columns) - frozenset(columns)
 

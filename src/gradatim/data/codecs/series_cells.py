@@ -93,7 +93,7 @@ def _numbers(entries: Any, written: object) -> np.ndarray:
 def _of_words(text: str, written: object) -> np.ndarray:
     if ";" in text and "," in text:
         raise _unreadable(written, "one kind of sign between the numbers, and points for decimals")
-    words = [word for word in _SPLIT.split(text)] if not re.search(r"[,;]\s*[,;]", text) else re.split(r"[,;]", text)
+    words = list(_SPLIT.split(text)) if not re.search(r"[,;]\s*[,;]", text) else re.split(r"[,;]", text)
     try:
         return np.array(words, dtype=np.float64)
     except ValueError:

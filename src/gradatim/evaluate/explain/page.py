@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from gradatim.data.codecs.series_cells import read_series
 from gradatim.data.table import Table
+from gradatim.errors import CellError
 from gradatim.evaluate.explain.explanation import METHODS, Explanation
 from gradatim.evaluate.explain.heat import heat_uri, shown_picture
+from gradatim.evaluate.series_drawing import series_uri, shortened
 from gradatim.evaluate.thumbnails import picture_uri, plain, view_cell
 
 LONGEST_TEXT = 4000
@@ -48,7 +51,7 @@ def views(explanations: Sequence[Mapping[str, Any]], folder: Path | None, *, fil
                 **part, "bar": None if total is None or most == 0 else total / most, "words": word_views(part),
                 "text": plain(part["cell"], 160) if part.get("cell") is not None else "", "image": "", "heat_image": "",
             }
-            if part["kind"] in ("image", "audio") and spent < MOST_IMAGE_BYTES:
+            if part["kind"] in ("image", "audio", "series") and spent < MOST_IMAGE_BYTES:
                 entry |= _pictures(part, folder, files)
                 spent += len(entry["image"]) + len(entry["heat_image"])
             parts.append(entry)
@@ -75,9 +78,25 @@ def plain_piece(text: str) -> str:
     return "".join(c if c.isprintable() or c in " \n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def _series_drawn(part: Mapping[str, Any], cell: Any, folder: Path | None) -> dict[str, str]:
+    """The lines with what speaks for the answer behind them."""
+    heat = part.get("heat")
+    try:
+        values = read_series(cell, folder)
+    except CellError:
+        values = None
+    if values is None:
+        return {"image": "", "text": plain(part.get("cell"), 80)}
+    strips = None if heat is None else shortened(np.atleast_2d(np.asarray(heat, dtype=np.float64)))
+    channels = f", {len(values)} channels" if len(values) > 1 else ""
+    return {"image": series_uri(values, strips), "text": f"{values.shape[1]:,} steps{channels}"}
+
+
 def _pictures(part: Mapping[str, Any], folder: Path | None, files: bool) -> dict[str, str]:
     cell, heat = part.get("cell"), part.get("heat")
     readable = cell is not None and (files or not isinstance(cell, str)) and not str(cell).startswith("<")
+    if part["kind"] == "series":
+        return _series_drawn(part, cell if readable else None, folder)
     if part["kind"] == "audio":
         view = view_cell(part["column"], "audio", cell, folder) if readable else None
         found = {"image": view.image if view else "", "text": view.text if view else plain(cell, 80)}

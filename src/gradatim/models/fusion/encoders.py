@@ -30,8 +30,8 @@ def default_encoder(kind: str, describe: dict[str, Any]) -> Blueprint:
     """The network that reads a column of this kind when the user names none.
 
     Pictures: `small_resnet`, its stem by the size. Texts: a bag of embeddings up to 4 tokens (a name, a tag) and
-    beyond 512 (cost); attention pooling between. Sounds: `log_mel_net`. Series: `inception_time_small`. Numbers: `mlp`. Categories: an embedding
-    table, which is no network of the zoo and has no blueprint.
+    beyond 512 (cost); attention pooling between. Sounds: `log_mel_net`. Series: `inception_time_small`. Numbers: `mlp`.
+    Categories: an embedding table, which is no network of the zoo and has no blueprint.
     """
     if kind == "image":
         stride = stem_stride_for(picture_side(describe))
