@@ -4,7 +4,6 @@ A grid is made of numbers (1, 2, 3; 1949.083, 1949.167), of seconds (every 15 mi
 from Monday to Friday, or of months (quarters, years), which are of unequal length.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import polars as pl
 
-from gradatim.data.dates import date_format, seconds_of
+from gradatim.data.dates import date_format, months_of, seconds_of
 from gradatim.errors import DataError
 
 UNITS = ("number", "second", "weekday", "month")
@@ -25,9 +24,6 @@ WORDS = {**{name: ("second", size) for size, name in _NAMED.items()}, "weekday":
 # Lengths of a season by the seconds of a step, likely ones first; of months likewise.
 _SEASONS = {1.0: (60, 3600), 60.0: (60, 1440), 300.0: (288,), 600.0: (144,), 900.0: (96, 672), 1800.0: (48, 336),
             3600.0: (24, 168), DAY: (7, 365), 7 * DAY: (52,)}
-_MONTH_FORMS = (("%Y-%m", r"\d{4}-\d{1,2}"), ("%Y/%m", r"\d{4}/\d{1,2}"), ("%m/%Y", r"\d{1,2}/\d{4}"),
-                ("%b %Y", r"[A-Za-z]{3} \d{4}"), ("%B %Y", r"[A-Za-z]{4,9} \d{4}"), ("%Y-%b", r"\d{4}-[A-Za-z]{3}"))
-_QUARTER = re.compile(r"\s*(\d{4})\s*[-/ ]?\s*[Qq]([1-4])\s*")
 ON_GRID = 0.05  # of a step: as near must a time be to its place
 LEAST_ON_GRID = 0.95  # of the times must lie on the grid
 
@@ -73,27 +69,14 @@ def read_instants(cells: pl.Series, *, name: str = "time", spelling: Spelling | 
     texts = cells.cast(pl.String)
     if not texts.drop_nulls().len():
         return np.full(len(cells), np.nan), spelling or Spelling("number")
-    filled = texts.drop_nulls().str.strip_chars()
-    if _share(filled, _QUARTER.pattern) > LEAST_ON_GRID:
-        found = texts.str.extract_groups(_QUARTER.pattern).struct.unnest()
-        year, quarter = (found[column].cast(pl.Int64) for column in found.columns)
-        frame = pl.DataFrame({"y": year, "m": 3 * quarter - 2})
-        dates = frame.select(pl.date(pl.col("y"), pl.col("m"), 1)).to_series()
-        return _filled(seconds_of(dates)), Spelling("quarter")
-    for form, pattern in _MONTH_FORMS:
-        if _share(filled, pattern) > LEAST_ON_GRID:
-            dates = ("1 " + texts.str.strip_chars()).str.to_date("%d " + form, strict=False)
-            return _filled(seconds_of(dates)), Spelling(form)
+    months = months_of(texts)
+    if months is not None:
+        return _filled(months[0]), Spelling(months[1])
     seconds = seconds_of(texts)
     if seconds is None:
         raise DataError(f"time column '{name}': expected dates, numbers, months as 2024-01 or quarters as 2024Q1; "
-                        f"received {filled[0]!r:.40}; name another with --time")
+                        f"received {texts.drop_nulls()[0]!r:.40}; name another with --time")
     return _filled(seconds), Spelling(date_format(texts) or "number")
-
-
-def _share(texts: pl.Series, pattern: str) -> float:
-    """Share of the texts that match a pattern as a whole."""
-    return int(texts.str.contains(f"^{pattern}$").sum()) / len(texts)
 
 
 def _filled(values: pl.Series | None) -> np.ndarray:
