@@ -28,6 +28,7 @@ COMMANDS = {
     "race": ("gradatim.cli.race:race", "Race optimisers down a surface: table, picture, animation."),
     "lessons": ("gradatim.cli.lessons:lessons", "List the lessons: one idea, one picture, one figure each."),
     "lesson": ("gradatim.cli.lesson:lesson", "Run a lesson: what to notice, its figures, its picture."),
+    "words": ("gradatim.cli.words:words", "Vectors of words: learn them, neighbours and analogies."),
     "models": ("gradatim.cli.models:models", "List the networks; show one, its parameters and shapes."),
     "weights": ("gradatim.cli.weights:weights", "Published weights: list, get, path."),
     "estimators": ("gradatim.cli.estimators:estimators", "List the classical estimators; show one and its parameters."),
