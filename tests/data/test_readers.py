@@ -167,7 +167,7 @@ def test_damaged_files(tmp_path: Path, name: str, data: str, words: list[str]) -
 
 
 def test_sources_that_are_none(tmp_path: Path) -> None:
-    touch(tmp_path, "train.csv", "both/1.png", "both/2.wav", "texts/a.txt")
+    touch(tmp_path, "train.csv", "both/1.png", "both/2.wav", "texts/a.pdf")
     (tmp_path / "void").mkdir()
     cases: list[tuple[Any, str]] = [
         (tmp_path / "trian.csv", "did you mean train.csv"), (tmp_path / "no" / "a.csv", "folder"),

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from gradatim.data.delimited import read_delimited
 from gradatim.data.encoding import TextFile, read_text_file
 from gradatim.data.table import Table
 from gradatim.errors import DataError
@@ -25,14 +26,18 @@ TEXT, FILE, LABEL = "text", "file", "label"
 def read_documents(path: Path) -> Table:
     """Read a text file: a table with one column `text` and the line where each begins.
 
-    Any encoding that `gradatim.data.encoding` knows, gzip too; at most a gigabyte. DataError where there is no text.
+    Columns parted by tabs are read as a table all the same. Any encoding that `gradatim.data.encoding` knows, gzip too,
+    at most a gigabyte. DataError where there is no text.
     """
     file = read_text_file(path, max_bytes=MOST_FILE_BYTES)
+    if _is_table(file.data):
+        return read_delimited(path)
     texts, lines, how = parted(file.data.decode())
     if len(texts) > MOST_TEXTS:
         raise DataError(f"{file.name}: expected at most {MOST_TEXTS:,} texts, found {len(texts):,}; split the file")
     frame = pl.DataFrame({TEXT: pl.Series(TEXT, texts, dtype=pl.String)})
-    return Table(frame, path.parent, np.asarray(lines, np.int64), file.name, (*file.notes, f"{len(texts):,} texts, {how}"))
+    notes = (*file.notes, f"{len(texts):,} texts, {how}")
+    return Table(frame, path.parent, np.asarray(lines, np.int64), file.name, notes)
 
 
 def read_text_folder(folder: Path, files: Sequence[Path]) -> Table:
@@ -48,7 +53,7 @@ def read_text_folder(folder: Path, files: Sequence[Path]) -> Table:
     for file in files:
         size += file.stat().st_size
         if size > MOST_FILE_BYTES:
-            raise DataError(f"{folder}: expected at most {MOST_FILE_BYTES:,} bytes of text, found more; take fewer files")
+            raise DataError(f"{folder}: expected at most {MOST_FILE_BYTES:,} bytes of text, found more; take fewer")
         name = file.relative_to(folder)
         content = _content(file)
         if content is None:
@@ -109,6 +114,13 @@ def parted(text: str) -> tuple[list[str], list[int], str]:
 def unified(text: str) -> str:
     """The text with '\\n' for every line end."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _is_table(data: bytes) -> bool:
+    """Whether each of the first lines has the same number of tabs, one at least: columns under another name."""
+    lines = [line for line in data[:65536].split(b"\n")[:50] if line.strip()]
+    counts = {line.count(b"\t") for line in (lines[:-1] if len(data) > 65536 else lines)}
+    return len(lines) > 1 and len(counts) == 1 and counts != {0}
 
 
 def _content(file: Path) -> TextFile | None:

@@ -9,6 +9,7 @@ import polars as pl
 
 from gradatim.data.conll import read_conll
 from gradatim.data.delimited import read_delimited
+from gradatim.data.documents import read_documents, read_text_folder, text_files
 from gradatim.data.folders import MEDIA_ENDINGS, read_folder, subfolders
 from gradatim.data.frames import from_arrow, from_pandas, from_polars, read_arrow_file, read_parquet
 from gradatim.data.jsonlines import read_json_rows
@@ -26,6 +27,8 @@ READERS = {
     ".jsonl": read_json_rows,
     ".ndjson": read_json_rows,
     ".json": read_json_rows,
+    ".txt": read_documents,
+    ".text": read_documents,
     ".ts": read_ts,
     ".conll": read_conll,
     ".conllu": read_conll,
@@ -124,7 +127,7 @@ def _read_path(source: str | Path) -> Table:
     path = Path(source).expanduser()
     try:
         if path.is_dir():
-            return read_folder(path)
+            return _read_folder(path)
         if not path.exists():
             raise DataError(_no_such_file(path))
         if not path.is_file():
@@ -135,6 +138,17 @@ def _read_path(source: str | Path) -> Table:
         raise DataError(f"{path}: expected a readable file, found one without permission to read; chmod it") from None
     except OSError as error:
         raise DataError(f"{path}: expected a readable file, but the system says '{error.strerror or error}'") from None
+
+
+def _read_folder(folder: Path) -> Table:
+    """Pictures or sounds where there are some, else text files."""
+    try:
+        return read_folder(folder)
+    except DataError:
+        texts = text_files(folder)
+        if not texts or any(path.suffix.lower() in MEDIA_ENDINGS for path in folder.rglob("*")):
+            raise
+        return read_text_folder(folder, texts)
 
 
 def _no_such_file(path: Path) -> str:

@@ -245,7 +245,7 @@ def _smooth(
     counts: np.ndarray, first: np.ndarray, suffix: np.ndarray, bounds: np.ndarray, discounts: np.ndarray,
     vocabulary: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """p(token | context) of each node, and of each node as a context the weight of the shorter one; float32 (nodes,)."""
+    """p(token | context) of each node, and as a context its weight of the shorter one; twice float32 (nodes,)."""
     probability = np.full(len(counts), 1.0, np.float32)
     backoff = np.ones(len(counts), np.float32)
     level = 0

@@ -24,7 +24,7 @@ class Metric:
     title: str
     higher_is_better: bool
     needs_probabilities: bool
-    task: Literal["classification", "regression", "localisation", "landmarks", "forecasting"]
+    task: Literal["classification", "regression", "localisation", "landmarks", "forecasting", "language-model"]
     percent: bool = False
 
 
@@ -49,6 +49,8 @@ METRICS: dict[str, Metric] = {
        for name, (title, rising, percent) in placing.LOCALISATION.items()},
     **{name: Metric(title, rising, False, "landmarks", percent=percent)
        for name, (title, rising, percent) in placing.LANDMARKS.items()},
+    "bits_per_character": Metric("bits per character", False, False, "language-model"),
+    "perplexity": Metric("perplexity of a token", False, False, "language-model"),
     **{name: Metric(title, False, False, "forecasting", percent=percent)
        for name, (title, percent) in FORECASTING.items()},
 }

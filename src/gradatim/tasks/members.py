@@ -22,6 +22,8 @@ MEMBERS = {
     "head": "gradatim.tasks.heads.Head",
     "trees": "gradatim.tasks.tables.Trees",
     "network": "gradatim.tasks.network.NetworkMember",
+    "ngram": "gradatim.tasks.language_members.NGramMember",
+    "language-network": "gradatim.tasks.language_members.LanguageNetwork",
     "forecast_local": "gradatim.tasks.forecasting_members.LocalMember",
     "forecast_linear": "gradatim.tasks.forecasting_members.LinearMember",
     "forecast_trees": "gradatim.tasks.forecasting_members.TreesMember",

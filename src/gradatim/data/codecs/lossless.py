@@ -1,4 +1,4 @@
-"""Tokens that lose nothing: characters, words or subwords of a text, with a spelling for all that training never showed.
+"""Tokens that lose nothing: characters, words or subwords of a text, and a spelling for all that training never showed.
 
 Nothing is normalised, so `text(ids(text))` is the text, whatever it holds. Token 0 is the boundary: as an input the
 start of a text, <SOS>; as a target its end, <EOS>. A character that training showed less than twice is spelled in half

@@ -30,7 +30,7 @@ POSITIONS = ("rotary", "learned")
 
 @dataclass(slots=True)
 class Cache:
-    """Keys and values of the tokens read so far: (depth, 2, B, heads, context, width / heads), filled up to `length`."""
+    """Keys and values of what was read: (depth, 2, B, heads, context, width / heads), filled up to `length`."""
 
     values: torch.Tensor
     length: int = 0

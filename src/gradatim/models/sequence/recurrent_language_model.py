@@ -118,4 +118,5 @@ def recurrent_language_model(
 def demo() -> tuple[RecurrentLanguageModel, tuple[torch.Tensor, ...]]:
     """A two-layer net over 20 tokens and three texts of 7, 3 and 1 tokens."""
     lengths = torch.tensor([7, 3, 1])
-    return recurrent_language_model(vocabulary=20, width=32, hidden=64, layers=2), (torch.randint(0, 20, (3, 7)), lengths)
+    network = recurrent_language_model(vocabulary=20, width=32, hidden=64, layers=2)
+    return network, (torch.randint(0, 20, (3, 7)), lengths)

@@ -1,0 +1,229 @@
+"""The line of a language model: tokens, n-grams, network, average, choice, score."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from gradatim.data.codecs import checks
+from gradatim.data.codecs.lossless import KINDS, LosslessTokens, sound
+from gradatim.errors import DataError, GradatimError, SchemaError
+from gradatim.estimators.ngram import MOST_ORDER, KneserNey
+from gradatim.tasks.language_members import NETWORKS, LanguageNetwork, NGramMember, as_objects
+from gradatim.tasks.language_model import LanguageModel, bits_per_character, scores_of
+from gradatim.tasks.language_report import sections
+from gradatim.tasks.language_training import NetworkTraining
+from gradatim.tasks.line import Fitted, Job
+from gradatim.tasks.members import Ensemble, Member
+
+ORDERS = {"characters": (4, 6, 9), "words": (2, 3, 4), "subwords": (2, 3, 5)}
+SUBWORDS_FROM = 20_000_000  # characters from which subwords are the default
+FEWEST_TEXTS = 6
+WORTH = 0.002  # bits per character that an average must gain over the better of its two
+NETWORK_SHARE = 0.85  # of the time that is left when the n-grams stand
+
+
+@dataclass(slots=True)
+class Tried:
+    """A candidate: its members and shares, what it gives the development texts, bits per character there."""
+
+    name: str
+    members: tuple[Member, ...]
+    weights: tuple[float, ...]
+    given: list[np.ndarray]
+    value: float
+    seconds: float
+    note: str = ""
+    chosen: bool = field(default=False)
+
+
+class Line:
+    """One run of the line."""
+
+    def __init__(self, job: Job) -> None:
+        if job.split is None:
+            raise GradatimError("a language model expects rows that are split")
+        self.job, self.split = job, job.split
+        self.column = job.schema.inputs[0].name
+        cells = job.source.table.cells(self.column)
+        texts = [None if cell is None else sound(str(cell)) for cell in cells]
+        self.rows = {name: [row for row in rows.tolist() if texts[row]] for name, rows in self.split.parts().items()}
+        self.texts = {name: [str(texts[row]) for row in rows] for name, rows in self.rows.items()}
+        if min(map(len, self.texts.values())) == 0 or sum(map(len, self.texts.values())) < FEWEST_TEXTS:
+            found = ", ".join(f"{len(part)} {name}" for name, part in self.texts.items())
+            raise DataError(f"expected at least {FEWEST_TEXTS} texts, some in each part, found {found}; part the text "
+                            "with blank lines, or give more")
+        self.notes: list[str] = []
+        self.training: NetworkTraining | None = None
+
+    def fit(self) -> Fitted:
+        """Everything from tokens to facts."""
+        job = self.job
+        kind, why = self._kind()
+        most = job.options.get("vocabulary")
+        tokens = LosslessTokens.train(self.texts["train"], kind, vocabulary=None if most is None else whole(
+            most, "vocabulary", 2, 100_000))
+        self.ids = {name: [tokens.ids(text) for text in part] for name, part in self.texts.items()}
+        characters = sum(map(len, self.texts["train"]))
+        size = sum(map(len, self.ids["train"]))
+        self.notes.append(f"{len(tokens):,} tokens ({kind}: {why}), {characters / max(size, 1):.2f} characters a token")
+        job.say(f"  {self.notes[-1]}; {len(self.texts['train']):,} training texts of {characters:,} characters")
+        task = LanguageModel(self.column, tokens, job.metric or "bits_per_character")
+        tried = [self._uniform(tokens), *self._ngrams(tokens)]
+        network = self._network(tokens)
+        if network is not None:
+            tried += [network, self._average(min(tried[1:], key=lambda one: one.value), network)]
+        chosen, verdict = self._choose(tried)
+        chosen.chosen = True
+        final = Ensemble(chosen.members, chosen.weights, task)
+        return self._fitted(task, final, tried, chosen, verdict)
+
+    def _kind(self) -> tuple[str, str]:
+        kind = self.job.options.get("tokens")
+        if kind is not None:
+            if kind not in KINDS:
+                raise SchemaError(f"--option tokens={kind}: expected one of {', '.join(KINDS)}")
+            return kind, "as asked for"
+        if sum(map(len, self.texts["train"])) < SUBWORDS_FROM:
+            return "characters", f"the choice under {SUBWORDS_FROM:,} characters"
+        return "subwords", f"the choice from {SUBWORDS_FROM:,} characters"
+
+    def _uniform(self, tokens: LosslessTokens) -> Tried:
+        given = [np.full(len(ids) + 1, 1 / len(tokens)) for ids in self.ids["development"]]
+        return Tried("every token alike", (), (), given, self._bits(given), 0.0, "what knowing nothing costs")
+
+    def _bits(self, given: list[np.ndarray]) -> float:
+        return bits_per_character(given, self.texts["development"])
+
+    def _ngrams(self, tokens: LosslessTokens) -> list[Tried]:
+        """n-grams of several orders, the lowest first; each later one must be worth its memory."""
+        asked = self.job.options.get("order")
+        orders = ORDERS[tokens.kind] if asked is None else (whole(asked, "order", 1, MOST_ORDER),)
+        found: list[Tried] = []
+        for order in orders:
+            began = time.perf_counter()
+            model = KneserNey.fit(self.ids["train"], order=order, vocabulary=len(tokens))
+            member = NGramMember(self.column, model, tokens)
+            given = [model.probabilities(ids) for ids in self.ids["development"]]
+            seconds = time.perf_counter() - began
+            self.job.clock.note("n-grams", seconds)
+            found.append(Tried(f"{model.order}-grams", (member,), (1.0,), given, self._bits(given), seconds,
+                               f"{int(model.levels.sum()):,} n-grams, modified Kneser–Ney"))
+            self.job.say(f"  {found[-1].name}: {found[-1].value:.3f} bits per character on the development texts")
+        return found
+
+    def _network(self, tokens: LosslessTokens) -> Tried | None:
+        job = self.job
+        family = job.options.get("network", "recurrent")
+        if family not in (*NETWORKS, "none"):
+            raise SchemaError(f"--option network={family}: expected one of {', '.join(NETWORKS)}, none")
+        if family == "none":
+            self.notes.append("no network, as asked for")
+            return None
+        self.training = NetworkTraining(job, tokens, self.column, self.ids["train"], self.ids["development"], family)
+        began = time.perf_counter()
+        member = self.training.fit(NETWORK_SHARE * job.clock.left())
+        given = member.probabilities(self.ids["development"])
+        seconds = time.perf_counter() - began
+        found = Tried(f"{family} network", (member,), (1.0,), given, self._bits(given), seconds,
+                      self.training.settings["why"].partition(",")[0])
+        job.say(f"  {found.name}: {found.value:.3f} bits per character on the development texts")
+        return found
+
+    def _average(self, ngrams: Tried, network: Tried) -> Tried:
+        """The weighted average of probabilities, its weight from the development texts."""
+        share = best_share(np.concatenate(network.given), np.concatenate(ngrams.given))
+        given = [share * a + (1 - share) * b for a, b in zip(network.given, ngrams.given)]
+        found = Tried(f"{network.name} and {ngrams.name}", (*network.members, *ngrams.members), (share, 1 - share),
+                      given, self._bits(given), network.seconds + ngrams.seconds, f"{share:.0%} network")
+        self.job.say(f"  {found.name}: {found.value:.3f} bits per character on the development texts")
+        return found
+
+    def _choose(self, tried: list[Tried]) -> tuple[Tried, str]:
+        ngrams = min((one for one in tried if one.name.endswith("-grams") and len(one.members) == 1),
+                     key=lambda one: one.value)
+        network = next((one for one in tried if one.name.endswith("network")), None)
+        if network is None:
+            return ngrams, "n-grams alone, as asked for."
+        average = tried[-1]
+        single = min(ngrams, network, key=lambda one: one.value)
+        best = average if average.value < single.value - WORTH else single
+        beaten = "beats" if network.value < ngrams.value else "does not beat"
+        verdict = (f"The network {beaten} the {ngrams.name} alone ({network.value:.3f} against {ngrams.value:.3f} bits "
+                   f"per character on the development texts); averaged with them it reaches {average.value:.3f}.")
+        return best, verdict
+
+    def _fitted(
+        self, task: LanguageModel, final: Ensemble, tried: list[Tried], chosen: Tried, verdict: str
+    ) -> Fitted:
+        answers = {}
+        began = time.perf_counter()
+        for name in ("development", "test"):
+            parts = [given_by(member, self.ids[name]) if name == "test" else None for member in chosen.members]
+            answers[name] = chosen.given if name == "development" else [
+                sum(weight * part[place] for weight, part in zip(chosen.weights, parts) if part is not None)
+                for place in range(len(self.ids[name]))]
+        scores = scores_of(answers["test"], self.texts["test"])
+        headline = scores["metrics"][task.metric]
+        self.job.clock.note("score", time.perf_counter() - began)
+        self.job.say(f"  test: {scores['metrics']['bits_per_character']['value']:.3f} bits per character")
+        candidates = [
+            {"name": one.name, "metric": "bits_per_character", "value": one.value, "low": None, "high": None,
+             "seconds": round(one.seconds, 2), "chosen": one.chosen, "weight": float(one.chosen), "note": one.note}
+            for one in tried]
+        facts: dict[str, Any] = {
+            "answer": {"name": chosen.name, "why": "The fewest bits per character on the development texts.",
+                       "verdict": verdict, "notes": self.notes},
+            "candidates": candidates,
+            "candidates_note": ["Compared on the development texts.", verdict],
+            "score": {"metric": task.metric, **headline, "rows": scores["rows"],
+                      "note": "the models that are saved are those that were scored"},
+            "scores": scores,
+            "sections": sections(task, final, self.texts["test"], answers["test"], self.training, self.job.seed),
+        }
+        histories: dict[str, list[dict[str, Any]]] = {}
+        if self.training is not None and self.training.history is not None:
+            history, settings = self.training.history, self.training.settings
+            histories = {"network": history.rows}
+            plan = settings["plan"]
+            facts["plan"] = {key: value for key, value in plan.items() if isinstance(value, str | int | float)} | {
+                key: plan["placement"][key] for key in ("device", "dtype", "threads")}
+            facts["forecast"] = {"network": {"line": history.forecast_line(), "reason": history.reason}}
+            self.notes += [settings["why"], *history.notes]
+        predictions = {
+            name: task.predictions(as_objects(answers[name]), self.rows[name], texts=self.texts[name])
+            for name in answers}
+        return Fitted(task, final, self.split, facts, histories, predictions)
+
+
+def given_by(member: Any, ids: list[np.ndarray]) -> list[np.ndarray]:
+    """A member's probabilities of encoded texts."""
+    if isinstance(member, LanguageNetwork):
+        return member.probabilities(ids)
+    return [member.model.probabilities(text) for text in ids]
+
+
+def best_share(first: np.ndarray, second: np.ndarray, *, steps: int = 60) -> float:
+    """The share λ for which λ·first + (1 − λ)·second makes what was seen most probable.
+
+    Its log is concave in λ; expectation maximisation rises to the top: λ becomes the mean of the first's part.
+
+    >>> round(best_share(np.array([0.9, 0.1]), np.array([0.1, 0.9])), 3)
+    0.5
+    """
+    share = 0.5
+    for _ in range(steps):
+        part = share * first
+        share = float((part / (part + (1 - share) * second)).mean())
+    return min(max(share, 0.01), 0.99)
+
+
+def whole(text: str, name: str, low: int, high: int) -> int:
+    """An option as a whole number."""
+    try:
+        return checks.whole(int(text), f"--option {name}", low, high)
+    except ValueError as error:
+        if isinstance(error, GradatimError):
+            raise
+        raise SchemaError(f"--option {name}={text}: expected a whole number from {low} to {high}") from None
