@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -28,6 +29,11 @@ class Table:
     def cells(self, name: str) -> list:
         """The cells of one column as Python objects; None where missing."""
         return self.frame.get_column(name).to_list()
+
+    def cell(self, name: str, row: int) -> Any:
+        """One cell as `cells` has it: a list where the frame has lists."""
+        found = self.frame.get_column(name)[int(row)]
+        return found.to_list() if isinstance(found, pl.Series) else found
 
     def take(self, rows: np.ndarray) -> "Table":
         """The given rows, in the given order."""

@@ -3,12 +3,15 @@
 Each class is a target of 1 and −1; ridge regression answers all of them from one factor, and the error that each row
 would have made had it been left out follows from the same factor (Golub, Heath and Wahba, 1979), so that choosing the
 penalty costs no further fit. What to notice: with far more features than rows, as random kernels give, this is as
-exact as logistic regression and a fraction of its time; its scores are no probabilities.
+exact as logistic regression and a fraction of its time. Its scores are no probabilities; how sure they are is read
+off what leaving each row out would have said.
 """
 
 from typing import Any, Self
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
@@ -17,13 +20,16 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from gradatim.estimators.linear import Ridge
 from gradatim.estimators.validation import damaged, expect_array, expect_classes, expect_count
 
+MOST_LEFT_OUT = 4000  # rows whose leave-one-out scores are worth a matrix of rows × rows
+
 
 class RidgeClassifier(ClassifierMixin, BaseEstimator):
     """Ridge regression on labels of 1 and −1, one target a class (two classes: one target).
 
     alpha: strength of the penalty, or "auto": that with the least leave-one-out squared error; class_weight: None,
     "balanced" or {class: weight}. X (n, d) dense or CSR, float32 or float64.
-    Fitted: classes_, coef_ (1 or classes, d), intercept_ (1 or classes,), alpha_.
+    Fitted: classes_, coef_ (1 or classes, d), intercept_ (1 or classes,), alpha_, sharpness_: probabilities are the
+    softmax of so many times the scores.
 
     >>> model = RidgeClassifier().fit(np.array([[0.0], [1.0], [2.0], [3.0]]), ["a", "a", "b", "b"])
     >>> model.predict(np.array([[0.2], [2.9]])).tolist()
@@ -53,7 +59,38 @@ class RidgeClassifier(ClassifierMixin, BaseEstimator):
         self.coef_ = np.atleast_2d(model.coef_)
         self.intercept_ = np.atleast_1d(np.asarray(model.intercept_, dtype=self.coef_.dtype))
         self.alpha_ = float(getattr(model, "alpha_", self.alpha))
+        self.sharpness_ = self._sharpness(X, targets, place, weights)
         return self
+
+    def _sharpness(self, X: Any, targets: np.ndarray, place: np.ndarray, weights: np.ndarray) -> float:
+        """The β of least log loss of softmax(β · score) on rows left out; on the rows themselves where they are many.
+
+        Targets are smoothed by one row a class, as Platt (1999) does: separable rows would ask for infinite β.
+        """
+        kept = np.flatnonzero(weights > 0)
+        scores = self.decision_function(X).reshape(len(targets), -1)[kept]
+        truth = targets[:, 1:] if len(self.classes_) == 2 else targets
+        if len(kept) <= MOST_LEFT_OUT:
+            hat = leverages(X[kept], weights[kept], self.alpha_)
+            scores = truth[kept] - (truth[kept] - scores) / np.maximum(1 - hat, 1e-6)[:, None]
+        logits = np.concatenate([np.zeros_like(scores), scores], axis=1) if scores.shape[1] == 1 else scores
+        classes, count = len(self.classes_), len(kept)
+        smoothed = (np.eye(classes)[place[kept]] * count + 1.0) / (count + classes)
+        picked = (smoothed * logits).sum(1).mean()
+
+        def slope(beta: float) -> float:
+            return float((softmax(beta * logits, axis=1) * logits).sum(1).mean() - picked)
+
+        low, high = 1e-3, 1e3
+        if slope(low) >= 0:
+            return low
+        return high if slope(high) <= 0 else float(brentq(slope, low, high, xtol=1e-8))
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """softmax(sharpness_ · score), float64 (n, classes)."""
+        scores = self.decision_function(X).astype(np.float64)
+        logits = np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
+        return np.asarray(softmax(self.sharpness_ * logits, axis=1))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Scores (n,) for two classes, positive for the second, else (n, classes)."""
@@ -75,3 +112,19 @@ class RidgeClassifier(ClassifierMixin, BaseEstimator):
         rows = 1 if classes == 2 else classes
         expect_array(self, "coef_", (rows, expect_count(self, "n_features_in_", least=1)))
         expect_array(self, "intercept_", (rows,))
+        if not isinstance(self.sharpness_, float) or not 0 < self.sharpness_ <= 1e3:
+            raise damaged(self, "sharpness_ above 0", repr(self.sharpness_)[:40])
+
+
+def leverages(X: Any, weights: np.ndarray, alpha: float) -> np.ndarray:
+    """How much each row's own target moves its own fit, (n,): the diagonal of the hat matrix of ridge with intercept.
+
+    Of the weighted, centred rows A it is that of A (AᵀA + αI)⁻¹ Aᵀ = K (K + αI)⁻¹ with K = A Aᵀ, plus the share of
+    the weight for the intercept.
+    """
+    share = weights / weights.sum()
+    rows = X if isinstance(X, np.ndarray) else X.toarray()
+    centred = (rows - (share @ rows).astype(rows.dtype)) * np.sqrt(weights)[:, None].astype(rows.dtype)
+    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+    values = np.maximum(values, 0.0)
+    return np.asarray(np.square(vectors) @ (values / (values + max(alpha, 1e-12 * values.max(initial=1.0)))) + share)

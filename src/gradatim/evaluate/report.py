@@ -172,7 +172,7 @@ def _with_views(entries: Sequence[Mapping[str, Any]], folder: Path | None, files
         views = []
         for cell in entry.get("cells") or []:
             column, kind, value = str(cell.get("column")), str(cell.get("kind")), cell.get("cell")
-            drawn = kind in ("image", "audio")
+            drawn = kind in ("image", "audio", "series")
             if drawn and isinstance(value, str) and not files:
                 view = View(column, kind, text=plain(value, 80))
             elif drawn and spent > MOST_IMAGE_BYTES:

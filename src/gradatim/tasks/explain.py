@@ -239,7 +239,7 @@ class _Removal:
             columns: dict[str, list[Any]] = {}
             for place, (name, cell) in enumerate(part):
                 if name not in columns:
-                    columns[name] = [self.table.frame.get_column(name)[0]] * len(part)
+                    columns[name] = [self.table.cell(name, 0)] * len(part)
                 columns[name][place] = cell
             frame = pl.concat([self.table.frame] * len(part), rechunk=False)
             frame = frame.with_columns([_series(name, cells, frame.schema[name]) for name, cells in columns.items()])
@@ -251,7 +251,7 @@ class _Removal:
     def parts(self, kinds: Mapping[str, str]) -> tuple[Part, ...]:
         """Every input column, with its words or its heat."""
         names = [name for name in kinds if name in self.ensemble.columns]
-        cells = {name: self.table.frame.get_column(name)[0] for name in names}
+        cells = {name: self.table.cell(name, 0) for name in names}
         first = names[0]
         lost = self.scores([(first, cells[first]), *((name, None) for name in names)])
         parts = []

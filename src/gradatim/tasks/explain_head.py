@@ -65,7 +65,7 @@ def head_parts(
             reference += float(w @ typical)
             parts += _table_parts(block, source, row, w * (x - typical))
             continue
-        cell = source.table.frame.get_column(block.columns[0])[row]
+        cell = source.table.cell(block.columns[0], row)
         kind = "text" if block.kind == "text" else next(iter(block.codecs.values())).kind
         words = () if kind != "text" or not cell else word_contributions(block.extractor, str(cell), w * x)
         parts.append(Part(block.columns[0], kind, cell, float(w @ x), words=words))

@@ -153,7 +153,7 @@ def network_parts(
         found = (saliency if method == "saliency" else smooth_grad)(score, score.values)
     parts = []
     for name in member.columns:
-        cell = source.table.frame.get_column(name)[row]
+        cell = source.table.cell(name, row)
         if name not in found or not bool(batch.present[name][0]):
             note = "missing" if name in found or cell is None else ""
             parts.append(Part(name, score.kinds[name], cell, 0.0 if reference is not None else None, note=note))

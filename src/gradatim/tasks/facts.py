@@ -137,7 +137,7 @@ def cells_of(table: Table, schema: Schema, row: int) -> list[dict[str, Any]]:
     """The input cells of a row as JSON values; pictures and sounds by their file name."""
     cells = []
     for column in schema.inputs[:12]:
-        cell = table.frame.get_column(column.name)[row]
+        cell = table.cell(column.name, int(row))
         shown = cell if isinstance(cell, str | int | float | bool) or cell is None else f"<{type(cell).__name__}>"
         cells.append({"column": column.name, "kind": column.kind, "cell": shown})
     return cells
