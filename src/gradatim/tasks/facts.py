@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from gradatim.data.codecs.series_cells import shown_series
 from gradatim.data.schema import Schema
 from gradatim.data.split import Split
 from gradatim.data.table import Table
@@ -134,11 +135,12 @@ def worst_rows(outcome: Outcome, table: Table, schema: Schema) -> list[dict[str,
 
 
 def cells_of(table: Table, schema: Schema, row: int) -> list[dict[str, Any]]:
-    """The input cells of a row as JSON values; pictures and sounds by their file name."""
+    """The input cells of a row as JSON values; pictures and sounds by their file name, series as numbers."""
     cells = []
     for column in schema.inputs[:12]:
         cell = table.cell(column.name, int(row))
         shown = cell if isinstance(cell, str | int | float | bool) or cell is None else f"<{type(cell).__name__}>"
+        shown = shown_series(cell) if column.kind == "series" else shown
         cells.append({"column": column.name, "kind": column.kind, "cell": shown})
     return cells
 

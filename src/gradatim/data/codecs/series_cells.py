@@ -16,6 +16,7 @@ from gradatim.errors import CellError
 ENDINGS = (".npy", ".csv", ".tsv", ".txt")
 MISSING = frozenset({"?", "nan", "na", "n/a", "null", "none", "-", ""})
 MOST_CHANNELS, MOST_VALUES = 1024, 50_000_000
+MOST_SHOWN = 2000
 MOST_HEADER = 4096  # bytes of a NumPy file's header
 _SPLIT = re.compile(r"[\s,;|]+")
 
@@ -138,3 +139,21 @@ def _unreadable(cell: object, expected: str, received: str | None = None) -> Cel
         text = " ".join(str(cell)[:200].split())
         received = text if len(text) <= 60 else text[:59] + "…"
     return CellError("series-unreadable", f"expected {expected}; received {received}")
+
+
+def shown_series(cell: object) -> Any:
+    """A cell as a JSON value to draw: lists of numbers of six digits, at most 2,000 in all, and file names as they are.
+
+    >>> shown_series("1;2;?"), shown_series("run7.npy"), shown_series("seven")
+    ([[1.0, 2.0, None]], 'run7.npy', '<str>')
+    """
+    if cell is None or (isinstance(cell, str) and cell.strip().lower().endswith(ENDINGS)):
+        return cell
+    try:
+        values = read_series(cell) if not isinstance(cell, dict) else None
+    except CellError:
+        values = None
+    if values is None:
+        return f"<{type(cell).__name__}>"
+    values = values[:, :: max(1, -(-values.size // MOST_SHOWN))]
+    return [[None if np.isnan(value) else float(f"{value:.6g}") for value in line] for line in values]

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from gradatim.data.codecs.series_cells import shown_series
+
 LONGEST_CELL = 2000
 MOST_HEAT = 48  # places a side of the heat in JSON
 
@@ -30,8 +32,8 @@ class Part:
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; the heat in at most 48 places a side."""
-        cell = self.cell
-        if not (cell is None or isinstance(cell, str | int | float | bool)):
+        cell = shown_series(self.cell) if self.kind == "series" else self.cell
+        if self.kind != "series" and not (cell is None or isinstance(cell, str | int | float | bool)):
             cell = f"<{type(cell).__name__}>"
         return {
             "column": self.column, "kind": self.kind,
@@ -142,11 +144,22 @@ def said_of(part: Part, most: int = 6) -> str:
     if part.words:
         ranked = sorted((word for word in part.words if word[0].strip()), key=lambda word: -abs(word[1]))[:most]
         return ", ".join(f"{word.strip()} {score:+.2g}" for word, score in ranked)
+    if part.kind == "series" and part.cell is not None:
+        where = "" if part.heat is None else f", strongest {_when(part.heat)}"
+        return (part.cell[:60] if isinstance(part.cell, str) else "a series") + where
     if part.heat is not None and part.heat.shape[0] > 1:
         row, column = np.unravel_index(int(np.abs(part.heat).argmax()), part.heat.shape)
         return f"{part.cell if isinstance(part.cell, str) else part.kind}, strongest " + place_name(
             (row + 0.5) / part.heat.shape[0], (column + 0.5) / part.heat.shape[1])
     return "missing" if part.cell is None else str(part.cell)[:80]
+
+
+def _when(heat: np.ndarray) -> str:
+    """Where in a series the heat is greatest, in hundredths of its length, and in which channel."""
+    channel, place = np.unravel_index(int(np.abs(heat).argmax()), heat.shape)
+    start, stop = 100 * place / heat.shape[1], 100 * (place + 1) / heat.shape[1]
+    which = f" of channel {channel + 1}" if heat.shape[0] > 1 else ""
+    return f"from {start:.0f} to {stop:.0f} % of the time{which}"
 
 
 def place_name(down: float, across: float) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradatim.data.codecs.series_cells import read_series
+from gradatim.data.codecs.series_cells import ENDINGS, read_series
 from gradatim.data.table import Table
 from gradatim.errors import CellError
 from gradatim.evaluate.explain.explanation import METHODS, Explanation
@@ -78,6 +78,10 @@ def plain_piece(text: str) -> str:
     return "".join(c if c.isprintable() or c in " \n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def _is_file(cell: Any) -> bool:
+    return isinstance(cell, str) and cell.strip().lower().endswith(ENDINGS)
+
+
 def _series_drawn(part: Mapping[str, Any], cell: Any, folder: Path | None) -> dict[str, str]:
     """The lines with what speaks for the answer behind them."""
     heat = part.get("heat")
@@ -96,7 +100,7 @@ def _pictures(part: Mapping[str, Any], folder: Path | None, files: bool) -> dict
     cell, heat = part.get("cell"), part.get("heat")
     readable = cell is not None and (files or not isinstance(cell, str)) and not str(cell).startswith("<")
     if part["kind"] == "series":
-        return _series_drawn(part, cell if readable else None, folder)
+        return _series_drawn(part, cell if readable or not _is_file(cell) else None, folder)
     if part["kind"] == "audio":
         view = view_cell(part["column"], "audio", cell, folder) if readable else None
         found = {"image": view.image if view else "", "text": view.text if view else plain(cell, 80)}
