@@ -15,9 +15,7 @@ X = np.random.default_rng(0).normal(size=(30, 3))
 
 @parametrize_with_checks(
     [
-        PolynomialBasis(),
         PolynomialBasis(3, interactions=True, include_bias=True),
-        GaussianBasis(),
         GaussianBasis([0.0, 1.0], width=0.5),
         SigmoidBasis(3),
     ]

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.callback import ProgressBar
 from sklearn.datasets import make_blobs
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gradatim.estimators import lloyd as lloyd_module
 from gradatim.estimators.anchors import anchor_boxes, overlaps
@@ -21,16 +20,6 @@ from gradatim.estimators.recording import Recorder
 from gradatim.estimators.state import estimator_from_state, estimator_to_state
 
 RANDOM = np.random.default_rng(0)
-
-
-def expected_failures(estimator):
-    # The start is drawn from the rows, so that a repeated row is not a weight of two; scikit-learn's is excused alike.
-    return {f"check_sample_weight_equivalence_on_{kind}_data": "random start" for kind in ("dense", "sparse")}
-
-
-@parametrize_with_checks([KMeans(), MiniBatchKMeans()], expected_failed_checks=expected_failures)
-def test_k_means_follows_the_conventions(estimator, check):
-    check(estimator)
 
 
 def lloyd(X, centres, steps, weights=None):

@@ -20,7 +20,7 @@ def expected_failures(estimator):
 
 
 @parametrize_with_checks(
-    [Ridge(), Ridge(alpha="auto"), Ridge(fit_intercept=False)], expected_failed_checks=expected_failures
+    [Ridge(alpha="auto"), Ridge(fit_intercept=False)], expected_failed_checks=expected_failures
 )
 def test_ridge_follows_the_conventions(estimator, check):
     check(estimator)

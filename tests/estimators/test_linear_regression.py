@@ -19,7 +19,7 @@ SIZE, PRICE = np.array([[2104.0], [1416.0], [1534.0], [852.0]]), np.array([460.0
 
 
 @parametrize_with_checks(
-    [LinearRegression(), LinearRegression(fit_intercept=False), LinearRegression(solver="gradient_descent")]
+    [LinearRegression(fit_intercept=False), LinearRegression(solver="gradient_descent")]
 )
 def test_it_follows_the_conventions(estimator, check):
     check(estimator)

@@ -23,10 +23,8 @@ RANDOM = np.random.default_rng(0)
 
 @parametrize_with_checks(
     [
-        KNeighborsClassifier(),
         KNeighborsClassifier(weights="distance", p=1),
         KNeighborsClassifier(algorithm="products"),
-        KNeighborsRegressor(),
         KNeighborsRegressor(algorithm="kd_tree"),
         KNeighborsRegressor(algorithm="ball_tree", weights="distance"),
     ]

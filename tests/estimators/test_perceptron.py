@@ -22,7 +22,6 @@ XOR = [0, 1, 1, 0]
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
     [
-        Perceptron(),
         Perceptron(averaged=True, shuffle=True, random_state=0),
         Perceptron(kernel="rbf"),
         Perceptron(kernel="poly", degree=2, coef0=1.0, averaged=True),

@@ -7,7 +7,7 @@ from sklearn.calibration import _sigmoid_calibration
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gradatim.estimators.platt import couple, fit_sigmoid, sigmoid_probability
-from gradatim.estimators.svm import SVC, SVR, LinearSVC
+from gradatim.estimators.svm import SVC, LinearSVC
 
 TIGHT = 1e-10
 
@@ -23,10 +23,8 @@ def expected_failures(estimator):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
     [
-        SVC(tol=TIGHT),
         SVC(kernel="linear", strategy="ovr", tol=TIGHT),
         SVC(probability=True, random_state=0),
-        SVR(tol=TIGHT),
         LinearSVC(solver="newton", tol=TIGHT),
         LinearSVC(loss="hinge", random_state=0),
         LinearSVC(solver="sgd", random_state=0),

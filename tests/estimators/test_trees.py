@@ -9,27 +9,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gradatim.errors import ArtifactError
 from gradatim.estimators.forest import check_forest, read_lightgbm
 from gradatim.estimators.state import estimator_from_state, estimator_to_state
 from gradatim.estimators.trees import BoostedTreesClassifier, BoostedTreesRegressor
-
-
-def expected_failures(estimator):
-    # Bins are quantiles of rows, which a repeated row moves and a weight does not; scikit-learn's are excused too.
-    return {
-        f"check_sample_weight_equivalence_on_{kind}_data": "bins are quantiles of rows" for kind in ("dense", "sparse")
-    }
-
-
-@parametrize_with_checks(
-    [BoostedTreesClassifier(max_iter=50, n_jobs=1), BoostedTreesRegressor(max_iter=50, n_jobs=1)],
-    expected_failed_checks=expected_failures,
-)
-def test_boosted_trees_follow_the_conventions(estimator, check):
-    check(estimator)
 
 
 def table(rows=600, seed=0):
