@@ -55,7 +55,10 @@ def predict(
             raise GradatimError(f"{output}: expected a name ending in .csv or .parquet")
     problems = Problems()
     answers = load(run).predict(source, id=id, problems=problems)
-    frame = answers.submission(id or "row", probabilities=probabilities)
+    if answers.task == "forecasting":  # its rows are steps ahead of each series, not the rows of the table
+        frame = answers.frame
+    else:
+        frame = answers.submission(id or "row", probabilities=probabilities)
     if output is None and not json:
         sys.stdout.write(frame.write_csv())
     elif output is not None:

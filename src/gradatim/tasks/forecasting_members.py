@@ -43,9 +43,13 @@ class Forecaster(Protocol):
 
 
 def answer_source(member: Forecaster, task: Any, source: Source) -> np.ndarray:
-    """Quantiles (S, H, Q) after the end of each series of a table; a made-up empty series where it has none."""
-    panel = task.panel(source)
-    if not len(panel):
+    """Quantiles (S, H, Q) after the end of each series of a table.
+
+    A table without the column of times, or without series, is answered as one series of which nothing is known.
+    """
+    blank = task.reader.time not in source.table.frame.columns
+    panel = None if blank else task.panel(source)
+    if panel is None or not len(panel):
         panel = Panel([""], np.zeros(1, np.int64), [np.full(1, np.nan)], [np.zeros((1, task.reader.width))],
                       [np.full(1, -1)])
     return member.forecast(task.gatherer(panel), last_windows(panel))
