@@ -110,15 +110,6 @@ def is_cached(known: WeightSet) -> bool:
         return False
 
 
-def tokenizer_of(weights: Path) -> Path:
-    """The tokenizer beside a file of weights: NAME.tokenizer.json, or tokenizer.json; GradatimError where none is."""
-    for path in (weights.with_name(f"{weights.stem}.tokenizer.json"), weights.with_name("tokenizer.json")):
-        if path.is_file():
-            return path
-    raise GradatimError(f"{weights}: expected the tokenizer of a pretrained text encoder beside its weights, "
-                        f"{weights.stem}.tokenizer.json or tokenizer.json; found neither")
-
-
 def _beside(known: WeightSet, path: Path) -> list[Path]:
     """Where the files of a set that hold no tensors are kept."""
     return [path.with_name(f"{known.name}.{Path(member).name}") for member in list(known.files)[1:]]

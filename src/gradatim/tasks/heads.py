@@ -111,13 +111,13 @@ def fit_blocks(
     """
     blocks = []
     for column in columns:
-        if column.kind == "text":
+        if column.kind == "text" and column.name not in frozen:
             cells = source.table.cells(column.name)
             words = TfidfFeatures().fit([_text(cells[row]) for row in rows])
             blocks.append(Block("text", (column.name,), words, {}))
         elif column.kind == "series":
             blocks.append(series_block(source, column.name, codecs[column.name], rows))
-        elif column.kind in MEDIA:
+        elif column.kind in MEDIA or column.name in frozen:
             codec = codecs[column.name]
             if column.name in frozen:
                 raw = source.raw_features(f"{column.name}\x00frozen", codec, frozen[column.name], column.name)[rows]

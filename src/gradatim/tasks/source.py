@@ -35,15 +35,17 @@ class Source:
         )
 
     def raw_features(self, key: str, codec: Codec, extractor: Any, name: str) -> np.ndarray:
-        """What the extractor's `raw` gives for a picture or sound column, float32 (N, D); NaN where absent.
+        """What the extractor's `raw` gives for a column, float32 (N, D); NaN where absent.
 
-        Computed once for each `key`: nothing in it may be learned from rows.
+        Computed once for each `key`: nothing in it may be learned from rows. An extractor may say how many rows it
+        wants at once (`rows_at_once`).
         """
         if key not in self.features:
             encoded = self.encode({name: codec})
             parts = []
-            for start in range(0, len(self), CHUNK_ROWS):
-                batch = encoded.batch(np.arange(start, min(start + CHUNK_ROWS, len(self))), [name])
+            many = getattr(extractor, "rows_at_once", CHUNK_ROWS)
+            for start in range(0, len(self), many):
+                batch = encoded.batch(np.arange(start, min(start + many, len(self))), [name])
                 part = extractor.raw(batch.inputs[name])
                 part[~batch.present[name].numpy()] = np.nan
                 parts.append(part)

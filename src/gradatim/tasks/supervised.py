@@ -21,7 +21,7 @@ from gradatim.randomness import generator
 from gradatim.tasks.choose import Candidate, cross_answers, temper, verdict_on_network, weigh
 from gradatim.tasks.chosen import ChosenEstimator
 from gradatim.tasks.constant import Constant
-from gradatim.tasks.frozen import FrozenFeatures
+from gradatim.tasks.frozen import FrozenFeatures, encoder_of, pretrained_codec, reads_pretrained
 from gradatim.tasks.heads import DECODED, MEDIA, Head
 from gradatim.tasks.members import Ensemble, Member
 from gradatim.tasks.memo import Clock, Memo
@@ -56,6 +56,7 @@ class Choices:
     estimator: ChosenEstimator | None = None
     fine_tune: bool = False
     augment: AugmentRequest | None = None
+    recipe: str | None = None
 
     @property
     def mixing(self) -> tuple[float, float]:
@@ -117,6 +118,20 @@ class Line:
         """The input columns."""
         return self.schema.inputs
 
+    @property
+    def costly_frozen(self) -> bool:
+        """Whether a frozen network reads pictures or sounds: beside those of texts, one from scratch is trained too."""
+        return any(column.name in self.frozen and column.kind != "text" for column in self.columns)
+
+    @property
+    def network_encoders(self) -> Mapping[str, Mapping[str, Any]]:
+        """The encoders of networks that are trained: a pretrained one of a text only under --fine-tune."""
+        if self.choices.fine_tune:
+            return self.choices.encoders
+        frozen = {name for column in self.columns if column.kind == "text" and column.name in self.frozen
+                  for name in (column.name, column.kind)}
+        return {name: chosen for name, chosen in self.choices.encoders.items() if name not in frozen}
+
     def compared(self) -> np.ndarray:
         """The rows on which candidates answer: all choice rows when folded, else the development part."""
         return self.rows if self.folded else self.split.development
@@ -147,7 +162,7 @@ def fit_supervised(
     line = prepare(source, schema, split, task, choices, clock, memo, say)
     candidates = baselines(line)
     trainer = NetworkTrainer(line)
-    if line.frozen and not choices.fine_tune:
+    if line.costly_frozen and not choices.fine_tune:
         line.notes.append("no network was trained: the pretrained one stays as it is; --fine-tune trains it on")
     elif choices.estimator is None:
         candidates.append(trainer.candidate())
@@ -190,7 +205,7 @@ def prepare(
     source: Source, schema: Schema, split: Split, task: SupervisedTask, choices: Choices, clock: Clock, memo: Memo,
     say: Callable[[str], None],
 ) -> Line:
-    """Fit the codecs of pictures and sounds on the training rows, decode once, and lay out folds or parts."""
+    """Fit the codecs of pictures, sounds and pretrained text encoders, decode once, and lay out folds or parts."""
     labels = truth_of(task, source.table)
     rows = np.sort(np.concatenate([split.train, split.development]))
     folded = len(rows) < FOLD_ROWS
@@ -204,9 +219,11 @@ def prepare(
     codecs: dict[str, Codec] = {}
     began = time.perf_counter()
     for column in schema.inputs:
-        if column.kind in DECODED:
+        chosen = encoder_of(choices.encoders, column)
+        if column.kind in DECODED or reads_pretrained(column, chosen):
             cells = source.table.cells(column.name)
-            codecs[column.name] = codec_for(column).fit([cells[row] for row in split.train], source.table.folder)
+            codec = pretrained_codec(column, chosen) if reads_pretrained(column, chosen) else codec_for(column)
+            codecs[column.name] = codec.fit([cells[row] for row in split.train], source.table.folder)
     if codecs:
         source.encode(codecs)
         clock.note("decode", time.perf_counter() - began)
@@ -222,11 +239,11 @@ def prepare(
 
 
 def frozen_features(line: Line) -> dict[str, FrozenFeatures]:
-    """The pretrained networks that the user named, by column; pictures and sounds only."""
+    """The pretrained networks that the user named, by column: of pictures, sounds and texts."""
     found = {}
     for column in line.columns:
-        chosen = line.choices.encoders.get(column.name, line.choices.encoders.get(column.kind))
-        if column.kind in MEDIA and chosen and chosen.get("weights"):
+        chosen = encoder_of(line.choices.encoders, column)
+        if column.kind in (*MEDIA, "text") and chosen and chosen.get("weights"):
             blueprint = {name: chosen[name] for name in ENCODER_KEYS if name in chosen}
             found[column.name] = FrozenFeatures(column.kind, line.codecs[column.name].describe(), blueprint)
             for sentence in found[column.name].load(chosen["weights"]):

@@ -19,6 +19,7 @@ from gradatim.data.loader import Encoded, batch_order
 from gradatim.models.address import build, load_weights
 from gradatim.randomness import seed_of
 from gradatim.tasks.choose import Candidate
+from gradatim.tasks.frozen import encoder_of
 from gradatim.tasks.heads import DECODED
 from gradatim.tasks.network import NetworkMember, blueprint_of
 from gradatim.tasks.placed import as_placed
@@ -77,6 +78,12 @@ class NetworkTrainer:
         return Candidate("network", "network", tuple(c.name for c in line.columns), answers, seconds / len(members),
                          note=note, extra={"scored": scored, "final": final})
 
+    @property
+    def mirrored(self) -> bool:
+        """Whether answers are averaged with those to mirrored pictures: the recipe `fast` where both mean the same."""
+        choices = self.line.choices
+        return choices.recipe == "fast" and choices.flip and as_placed(self.line.task) is None
+
     def _settings(self) -> dict[str, Any]:
         """The decision on plan, placement and number of networks, measured once and stored."""
         rows, held = self.line.parts[0]
@@ -85,10 +92,10 @@ class NetworkTrainer:
         return settings
 
     def codecs(self, rows: np.ndarray) -> dict[str, Codec]:
-        """Codecs fitted on the given rows; those of pictures and sounds are the line's."""
+        """Codecs fitted on the given rows; those of files, series and pretrained encoders are the line's."""
         line, codecs = self.line, {}
         for column in line.columns:
-            if column.kind in DECODED:
+            if column.kind in DECODED or (line.choices.fine_tune and column.name in line.frozen):
                 codecs[column.name] = line.codecs[column.name]
             else:
                 cells = line.source.table.cells(column.name)
@@ -102,7 +109,7 @@ class NetworkTrainer:
     def blueprint(self, codecs: dict[str, Codec]) -> dict[str, Any]:
         """Address and arguments of the network."""
         line, placed = self.line, as_placed(self.line.task)
-        encoders = line.choices.encoders if placed is None else {**placed.encoders, **line.choices.encoders}
+        encoders = line.network_encoders if placed is None else {**placed.encoders, **line.network_encoders}
         return blueprint_of(line.columns, codecs, line.task.outputs, encoders=encoders, fusion=line.choices.fusion,
                             fine_tune=line.choices.fine_tune, arguments=None if placed is None else placed.network)
 
@@ -111,7 +118,7 @@ class NetworkTrainer:
         torch.manual_seed(seed_of(self.line.choices.seed, "weights", name))
         network = build(self.blueprint(codecs))
         for column in self.line.columns:
-            chosen = self.line.choices.encoders.get(column.name, self.line.choices.encoders.get(column.kind))
+            chosen = encoder_of(self.line.network_encoders, column)
             if chosen and chosen.get("weights"):
                 load_weights(network.encoder(column.name), chosen["weights"])  # type: ignore[operator]
         return network
@@ -160,7 +167,8 @@ class NetworkTrainer:
         codecs = self.codecs(rows)
         encoded = self.encoded(codecs)
         network = self.network(codecs, name)
-        member = NetworkMember(codecs, self.blueprint(codecs), network, plan.placement, line.task)
+        member = NetworkMember(codecs, self.blueprint(codecs), network, plan.placement, line.task,
+                               mirrored=self.mirrored)
         objective = line.task.objective(line.labels[rows], label_smoothing=plan.label_smoothing)
         step = Supervised(network, objective, plan, thaws=self.thaws(network, plan))
         make = self.maker(encoded, plan, name)

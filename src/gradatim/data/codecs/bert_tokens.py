@@ -106,6 +106,16 @@ class BertTokens:
         return " ".join(words)
 
 
+def tokenizer_beside(weights: Path | str) -> Path:
+    """The tokenizer of a file of weights, beside it: NAME.tokenizer.json or tokenizer.json; else ArtifactError."""
+    path = Path(weights)
+    for place in (path.with_name(f"{path.stem}.tokenizer.json"), path.with_name("tokenizer.json")):
+        if place.is_file():
+            return place
+    raise ArtifactError(f"{path}: expected the tokenizer of a pretrained text encoder beside its weights, "
+                        f"{path.stem}.tokenizer.json or tokenizer.json; found neither")
+
+
 def _parsed(content: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
     """Words by id and whether letters are made small; ValueError where a part is not BERT's."""
     for part, wanted in WANTED.items():
