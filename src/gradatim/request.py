@@ -57,6 +57,7 @@ class Request:
     augment: tuple[str, ...] = ()
     gather: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
+    recipe: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.minutes < 1e6:
@@ -73,6 +74,7 @@ class Request:
         for name, value, allowed in (
             ("ledger", self.ledger, ("masked", "refit", "none")),
             ("fusion", self.fusion, ("concatenation", "attention")),
+            ("recipe", self.recipe or "fast", ("fast",)),
             ("class-weights", self.class_weights, ("auto", "balanced", "none")),
         ):
             if value not in allowed:
@@ -191,4 +193,5 @@ def choices_of(request: Request, encoders: Mapping[str, Any], task: str, schema:
         seed=request.seed, epochs=request.epochs, encoders=encoders, fusion=request.fusion, mixup=request.mixup,
         flip=request.flip, label_smoothing=request.label_smoothing, optimizer=request.optimizer,
         learning_rate=request.learning_rate, estimator=estimator, fine_tune=request.fine_tune, augment=asked,
+        recipe=request.recipe,
     )

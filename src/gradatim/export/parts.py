@@ -78,7 +78,7 @@ def source_of(name: str, part: str) -> str:
 
 
 class NetworkPart(nn.Module):
-    """A network member: fields → probabilities (B, C) or numbers (B,)."""
+    """A network member: fields → probabilities (B, C) or numbers (B,), pictures also in the mirror where it does so."""
 
     def __init__(self, member: NetworkMember, sources: Mapping[str, str], task: Any) -> None:
         super().__init__()
@@ -86,12 +86,21 @@ class NetworkPart(nn.Module):
         self.network.eval().requires_grad_(False)
         fold_encoders(self.network, {name: codec.describe() for name, codec in member.codecs.items()})
         self.sources, self.classes = dict(sources), len(task.classes)
+        pictures = [name for name, codec in member.codecs.items() if codec.kind == "image"]
+        self.turned = pictures if member.mirrored else []
         self.mean, self.std = (0.0, 1.0) if task.classes else (float(task.codec.mean), float(task.codec.std))
 
     def forward(self, fields: dict[str, Any], present: dict[str, torch.Tensor]) -> torch.Tensor:
         inputs = {column: fields[source] for column, source in self.sources.items()}
         there = {column: present[source] for column, source in self.sources.items() if source in present}
-        output = self.network(inputs, there)
+        said = self.said(inputs, there)
+        if self.turned:
+            mirror = {name: values.flip(-1) if name in self.turned else values for name, values in inputs.items()}
+            said = (said + self.said(mirror, there)) / 2
+        return said
+
+    def said(self, inputs: dict[str, Any], there: dict[str, torch.Tensor]) -> torch.Tensor:
+        output: torch.Tensor = self.network(inputs, there)
         if not self.classes:
             return output[:, 0] * self.std + self.mean
         if self.classes == 2:

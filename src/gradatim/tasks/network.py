@@ -1,13 +1,14 @@
 """A network as a member of the answer: codecs, blueprint, weights."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from gradatim.data.batch import Batch
 from gradatim.data.codecs import Codec, codec_from_json
 from gradatim.data.loader import Encoded
 from gradatim.data.schema import Column
@@ -26,13 +27,17 @@ ENCODER_KEYS = ("address", "arguments", "pixels")
 
 @dataclass(frozen=True, slots=True)
 class NetworkMember:
-    """An encoder a column, fusion, a head; `blueprint` is its address and JSON arguments."""
+    """An encoder a column, fusion, a head; `blueprint` is its address and JSON arguments.
+
+    mirrored: pictures are answered once more left to right, and the two answers averaged.
+    """
 
     codecs: dict[str, Codec]
     blueprint: dict[str, Any]
     network: nn.Module
     placement: Placement
     task: Any
+    mirrored: bool = False
     _lighter: dict[Any, nn.Module] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -68,15 +73,24 @@ class NetworkMember:
         answers = []
         with torch.inference_mode(), autocast(self.placement):
             for start in range(0, max(len(rows), 1), ANSWER_BATCH):
-                batch = encoded.batch(rows[start : start + ANSWER_BATCH], self.columns)
-                answers.append(self.task.respond(network, batch.to(self.placement.device)))
+                batch = encoded.batch(rows[start : start + ANSWER_BATCH], self.columns).to(self.placement.device)
+                answer = self.task.respond(network, batch)
+                if self.mirrored:
+                    answer = (answer + self.task.respond(network, self._mirror(batch))) / 2
+                answers.append(answer)
         return np.concatenate(answers)
+
+    def _mirror(self, batch: Batch) -> Batch:
+        """The batch with its pictures turned left to right."""
+        pictures = {name: batch.inputs[name] for name, codec in self.codecs.items() if codec.kind == "image"}
+        turned = {name: values.flip(-1) for name, values in pictures.items() if isinstance(values, torch.Tensor)}
+        return replace(batch, inputs={**batch.inputs, **turned})
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """JSON state and arrays."""
         codecs = [{"column": name, "codec": codec.to_json()} for name, codec in self.codecs.items()]
         state = {"member": "network", "blueprint": self.blueprint, "codecs": codecs,
-                 "placement": self.placement.to_json()}
+                 "placement": self.placement.to_json(), "mirrored": self.mirrored}
         return state, dict(self.network.state_dict())
 
     @classmethod
@@ -105,7 +119,8 @@ class NetworkMember:
         network.load_state_dict({name: finite(name, read(name)) for name in shapes})
         if placement.channels_last:  # as it was trained: the layout decides the last bits
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return cls(codecs, dict(state["blueprint"]), network.to(placement.device).eval(), placement, task)
+        return cls(codecs, dict(state["blueprint"]), network.to(placement.device).eval(), placement, task,
+                   state.get("mirrored") is True)
 
 
 def _here(placement: Placement) -> Placement:

@@ -76,10 +76,16 @@ def decide(trainer: "NetworkTrainer", rows: np.ndarray, held: np.ndarray) -> dic
 
 
 def with_choices(plan: Plan, trainer: "NetworkTrainer") -> Plan:
-    """The plan with the user's label smoothing, or 0.1 for more than two classes, and our weight decay."""
-    smoothing = trainer.line.choices.label_smoothing
+    """The plan with the user's label smoothing, or 0.1 for more than two classes, and our weight decay.
+
+    The recipe `fast`: one cycle of the rate up and down, and smoothing for two classes as well.
+    """
+    choices = trainer.line.choices
+    smoothing, fast = choices.label_smoothing, choices.recipe == "fast"
     if smoothing is None:
-        smoothing = 0.1 if len(trainer.line.task.classes) > 2 else 0.0
+        smoothing = 0.1 if len(trainer.line.task.classes) > (1 if fast else 2) else 0.0
+    if fast:
+        plan = replace(plan, schedule="one-cycle", schedule_options={}, warmup_steps=0)
     decay = DECOUPLED_DECAY if plan.optimizer in ("adamw", "muon") else COUPLED_DECAY
     return replace(plan, label_smoothing=smoothing, weight_decay=decay)
 
@@ -121,7 +127,8 @@ def fastest(
                 best, pace = trial, found
                 reason = f"{trial}: fastest in a trial"
     torch.set_num_threads(best.threads)
-    member = NetworkMember(codecs, trainer.blueprint(codecs), trainer.network(codecs, "measure"), best, line.task)
+    member = NetworkMember(codecs, trainer.blueprint(codecs), trainer.network(codecs, "measure"), best, line.task,
+                           mirrored=trainer.mirrored)
     probe = held[: max(64, len(held) // 4)]
     began = time.perf_counter()
     member.answer_rows(encoded, probe)
