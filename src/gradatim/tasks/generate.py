@@ -28,6 +28,7 @@ from gradatim.tasks.source import Source
 STRATEGIES = ("greedy", "sample", "beam")
 MOST_TOKENS = 100_000
 MOST_COUNT = 1000
+MOST_BEAMS = 256
 Heard = Callable[[int, str], None]
 
 
@@ -55,10 +56,11 @@ class Manner:
                                 "take --strategy greedy for 0")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise GradatimError(f"--top-p: expected a share above 0 and up to 1, received {self.top_p}")
-        for name, value, most in (("tokens", self.tokens, MOST_TOKENS), ("count", self.count, MOST_COUNT),
-                                  ("beams", self.beams, 256), ("top-k", self.top_k or 1, MOST_TOKENS)):
+        most_of = {"tokens": MOST_TOKENS, "count": MOST_COUNT, "beams": MOST_BEAMS, "top_k": MOST_TOKENS}
+        for name, most in most_of.items():
+            value = 1 if getattr(self, name) is None else getattr(self, name)
             if not 1 <= value <= most:
-                raise GradatimError(f"--{name}: expected a whole number from 1 to {most}, received {value}")
+                raise GradatimError(f"--{name.replace('_', '-')}: expected a whole number from 1 to {most}, received {value}")
         if self.strategy == "beam" and self.count > self.beams:
             raise GradatimError(f"--count: expected at most as many texts as --beams {self.beams}, "
                                 f"received {self.count}")
