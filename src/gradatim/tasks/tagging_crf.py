@@ -1,0 +1,153 @@
+"""The linear-chain CRF on the usual features, fitted by L-BFGS to its regularised likelihood, which is convex.
+
+−Σ log p(y | x) + λ/2 ‖w‖² with p as in Lafferty, McCallum & Pereira 2001; the gradient is what is expected less what
+is seen. The same optimum as any other solver of it (CRFsuite with c2 = λ/2 and the same features).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from gradatim.errors import ArtifactError
+from gradatim.estimators.chains import expectations
+from gradatim.estimators.lbfgs import minimise
+from gradatim.models.outline import finite
+from gradatim.tasks.source import Source
+from gradatim.tasks.tagging_features import feature_keys, feature_matrix
+from gradatim.tasks.tagging_words import as_answers, offsets_of, read_sentences
+
+MANY_TOKENS = 150_000  # from which a feature must be seen twice
+MOST_WEIGHTS = 40_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureCRF:
+    """A fitted linear-chain CRF. keys: the features' numbers, ascending; weights (features, C) of the tags."""
+
+    column: str
+    keys: np.ndarray
+    weights: np.ndarray
+    transitions: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column of tokens."""
+        return (self.column,)
+
+    def answer(self, source: Source) -> np.ndarray:
+        """Marginal probabilities (L, C) of each row's tokens, an object array (N,)."""
+        return self.marginals(read_sentences(source.table.cells(self.column)))
+
+    def marginals(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
+        """The same for lists of tokens."""
+        scores = np.asarray(feature_matrix(sentences, self.keys) @ self.weights)
+        offsets = offsets_of(sentences)
+        found = np.zeros_like(scores)
+        classes = scores.shape[1]
+        expectations(scores, self.transitions, self.start, self.end, offsets, found,
+                     np.zeros((classes, classes)), np.zeros(classes), np.zeros(classes))
+        return as_answers(found, offsets)
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """JSON state and arrays."""
+        arrays = {"keys": self.keys, "weights": self.weights.astype(np.float32), "transitions": self.transitions,
+                  "start": self.start, "end": self.end}
+        return {"member": "feature-crf", "column": self.column}, arrays
+
+    @classmethod
+    def from_state(
+        cls, state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], torch.Tensor],
+        task: Any,
+    ) -> "FeatureCRF":
+        """Rebuild from state; shapes are checked before anything is read."""
+        classes, features = len(task.classes), shapes.get("keys", (0,))[0]
+        expected = {"keys": (features,), "weights": (features, classes), "transitions": (classes, classes),
+                    "start": (classes,), "end": (classes,)}
+        if dict(shapes) != expected or not isinstance(state.get("column"), str):
+            raise ArtifactError(f"expected the weights of a CRF of {classes} tags, found others")
+        arrays = {name: finite(name, read(name)).numpy() for name in expected}
+        keys = arrays.pop("keys")
+        if keys.dtype != np.int64 or (np.diff(keys.astype(np.object_)) <= 0).any():
+            raise ArtifactError("expected the features of a CRF in ascending order, found others")
+        arrays = {name: np.ascontiguousarray(array, dtype=np.float64) for name, array in arrays.items()}
+        return cls(str(state["column"]), keys, **arrays)
+
+
+def fit_crf(
+    sentences: Sequence[Sequence[str]], tags: Sequence[np.ndarray], classes: int, *, column: str = "tokens",
+    strength: float = 1.0, max_iter: int = 150, tol: float = 1e-3,
+) -> FeatureCRF:
+    """Fit to sentences whose tags are class numbers int64 (L,), none of them −1.
+
+    strength: λ; tol: of half the Newton decrement, relative to the number of tokens (see `estimators.lbfgs`).
+    """
+    tokens = sum(map(len, sentences))
+    keys = feature_keys(sentences, least=2 if tokens > MANY_TOKENS else 1)
+    if len(keys) * classes > MOST_WEIGHTS:
+        keys = feature_keys(sentences, least=3)
+    objective = ChainObjective(feature_matrix(sentences, keys), np.concatenate(tags), offsets_of(sentences), classes,
+                               strength)
+    found = minimise(objective, np.zeros(objective.size), objective.precondition, tol=tol * tokens / 1000,
+                     max_iter=max_iter, memory=8)
+    weights, transitions, start, end = objective.split(found.parameters)
+    return FeatureCRF(column, keys, weights.copy(), transitions.copy(), start.copy(), end.copy())
+
+
+class ChainObjective:
+    """Value and gradient of the regularised negative log-likelihood in one flat vector of parameters."""
+
+    def __init__(
+        self, matrix: sparse.csr_matrix, tags: np.ndarray, offsets: np.ndarray, classes: int, strength: float
+    ) -> None:
+        self.matrix, self.offsets, self.classes, self.strength = matrix, offsets, classes, strength
+        self.turned = matrix.T.tocsr()
+        self.features = matrix.shape[1]
+        self.size = classes * (self.features + classes + 2)
+        seen = np.zeros((len(tags), classes))
+        seen[np.arange(len(tags)), tags] = 1
+        firsts, lasts = offsets[:-1], offsets[1:] - 1
+        inner = np.ones(len(tags), dtype=bool)
+        inner[firsts] = False
+        after = np.flatnonzero(inner)
+        pairs = np.zeros((classes, classes))
+        np.add.at(pairs, (tags[after - 1], tags[after]), 1)
+        self.seen = self._joined(np.asarray(self.turned @ seen), pairs, seen[firsts].sum(0), seen[lasts].sum(0))
+        shares = seen.mean(axis=0)
+        spread = np.maximum(shares * (1 - shares), 0.01)
+        uses = np.asarray(matrix.sum(axis=0)).ravel()
+        chains = np.full(classes, len(firsts) * 0.1)
+        # About the diagonal of the Hessian: how often a parameter is used times the variance of its tag.
+        self.curvature = strength + self._joined(uses[:, None] * spread, len(tags) * np.outer(shares, shares), chains,
+                                                 chains)
+
+    def __call__(self, parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        weights, transitions, start, end = self.split(parameters)
+        scores = np.asarray(self.matrix @ weights)
+        classes = self.classes
+        marginals, pairs = np.zeros_like(scores), np.zeros((classes, classes))
+        firsts, lasts = np.zeros(classes), np.zeros(classes)
+        partition = expectations(scores, transitions, start, end, self.offsets, marginals, pairs, firsts, lasts)
+        expected = self._joined(np.asarray(self.turned @ marginals), pairs, firsts, lasts)
+        value = partition - self.seen @ parameters + 0.5 * self.strength * parameters @ parameters
+        return float(value), expected - self.seen + self.strength * parameters
+
+    def precondition(self, gradient: np.ndarray) -> np.ndarray:
+        """The gradient over about the diagonal of the Hessian."""
+        return gradient / self.curvature
+
+    def split(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Weights (F, C), transitions (C, C), start (C,), end (C,)."""
+        classes = self.classes
+        cut = self.features * classes
+        return (parameters[:cut].reshape(self.features, classes),
+                parameters[cut : cut + classes * classes].reshape(classes, classes),
+                parameters[-2 * classes : -classes], parameters[-classes:])
+
+    def _joined(self, *parts: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.asarray(part, dtype=np.float64).ravel() for part in parts])
