@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 from gradatim.errors import DataError
 from gradatim.evaluate import placing
 from gradatim.evaluate.forecasts import FORECASTING
+from gradatim.evaluate.texts import TEXTS
 
 SMALLEST_PROBABILITY = 1e-15
 
@@ -24,7 +25,10 @@ class Metric:
     title: str
     higher_is_better: bool
     needs_probabilities: bool
-    task: Literal["classification", "regression", "localisation", "landmarks", "forecasting", "language-model"]
+    task: Literal[
+        "classification", "regression", "localisation", "landmarks", "forecasting", "language-model",
+        "translation", "summarisation",
+    ]
     percent: bool = False
 
 
@@ -53,6 +57,8 @@ METRICS: dict[str, Metric] = {
     "perplexity": Metric("perplexity of a token", False, False, "language-model"),
     **{name: Metric(title, False, False, "forecasting", percent=percent)
        for name, (title, percent) in FORECASTING.items()},
+    **{name: Metric(title, True, False, "summarisation" if name.startswith("rouge") else "translation")
+       for name, title in TEXTS.items()},
 }
 
 

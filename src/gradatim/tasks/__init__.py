@@ -15,12 +15,16 @@ TASKS = {
     "landmarks": "gradatim.tasks.landmarks.Landmarks",
     "forecasting": "gradatim.tasks.forecasting.Forecasting",
     "language-model": "gradatim.tasks.language_model.LanguageModel",
+    "translation": "gradatim.tasks.translation.Translation",
+    "summarisation": "gradatim.tasks.translation.Translation",
 }
 TASK_OF_KIND = {"category": "classification", "number": "regression", "boxes": "localisation", "points": "landmarks"}
 # task → module with `fit_line`, see gradatim.tasks.line; the others are fitted by `fit_supervised`
 LINES: dict[str, str] = {
     "language-model": "gradatim.tasks.language_model",
     "forecasting": "gradatim.tasks.forecasting_line",
+    "translation": "gradatim.tasks.translation_line",
+    "summarisation": "gradatim.tasks.translation_line",
 }
 IN_PICTURES = ("localisation", "landmarks")  # tasks whose target lies in a picture; `fit` is given its column
 

@@ -28,6 +28,10 @@ MEMBERS = {
     "forecast_linear": "gradatim.tasks.forecasting_members.LinearMember",
     "forecast_trees": "gradatim.tasks.forecasting_members.TreesMember",
     "forecast_network": "gradatim.tasks.forecasting_network.ForecastNetwork",
+    "copier": "gradatim.tasks.translation_members.Copier",
+    "pair-memory": "gradatim.tasks.translation_members.PairMemory",
+    "word-by-word": "gradatim.tasks.translation_members.WordByWord",
+    "translator": "gradatim.tasks.translation_network.TranslatorMember",
 }
 
 

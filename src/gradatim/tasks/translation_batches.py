@@ -1,0 +1,149 @@
+"""Batches of pairs of like length, and the training step's view of them: what was written, what is expected next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gradatim.data.batch import Batch
+from gradatim.data.table import Table
+from gradatim.nn.mask import length_mask
+from gradatim.randomness import generator
+from gradatim.tasks.translation_tokens import BOUNDARY, PADDING, Encoded, PairTokens
+
+SOURCE, TARGET = "source", "target"
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Sources and targets of the rows of a table; None where a cell is missing or blank."""
+
+    sources: list[str | None]
+    targets: list[str | None]
+
+    @classmethod
+    def of(cls, table: Table, source: str, target: str | None) -> "Texts":
+        """The cells of two columns as texts."""
+        given = [text_of(cell) for cell in table.cells(source)]
+        known = target is not None and target in table.frame.columns
+        wanted = [text_of(cell) for cell in table.cells(target)] if known else [None] * len(given)  # type: ignore
+        return cls(given, list(wanted))
+
+    def paired(self, rows: np.ndarray) -> np.ndarray:
+        """Those of the rows that have both."""
+        return np.array([row for row in rows if self.sources[row] is not None and self.targets[row] is not None],
+                        dtype=np.int64)
+
+
+def text_of(cell: object) -> str | None:
+    """A cell as text; None when it is missing or blank."""
+    if cell is None or (isinstance(cell, float) and cell != cell):
+        return None
+    text = cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell)
+    return text if text.strip() else None
+
+
+class EncodedPairs:
+    """The ids of pairs, by their place among `rows`; `cut_sources` and `cut_targets` count those that were cut."""
+
+    def __init__(self, tokens: PairTokens, texts: Texts, rows: np.ndarray) -> None:
+        self.rows = rows
+        self.sources: list[Encoded] = []
+        self.targets: list[np.ndarray] = []
+        self.cut_sources = self.cut_targets = 0
+        for row in rows:
+            source, target = texts.sources[row], texts.targets[row]
+            assert source is not None and target is not None
+            encoded = tokens.source(source)
+            ids, cut = tokens.target(target, encoded.literals)
+            self.sources.append(encoded)
+            self.targets.append(ids)
+            self.cut_sources += encoded.cut
+            self.cut_targets += cut
+        self.lengths = np.array([max(len(source.ids), len(target) + 1)
+                                 for source, target in zip(self.sources, self.targets)], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def tokens(self) -> int:
+        """Target tokens with the end, and source tokens."""
+        return sum(len(source.ids) + len(target) + 1 for source, target in zip(self.sources, self.targets))
+
+    def batch(self, places: np.ndarray) -> Batch:
+        """The pairs at these places, padded to the longest of them."""
+        sources = [self.sources[place].ids for place in places]
+        targets = [self.targets[place] for place in places]
+        expected, _ = padded([np.append(ids, BOUNDARY) for ids in targets])
+        written, lengths = padded([np.append(BOUNDARY, ids) for ids in targets])
+        ids, source_lengths = padded(sources)
+        return Batch(self.rows[places], {SOURCE: {"ids": ids, "lengths": source_lengths}},
+                     {TARGET: {"written": written, "expected": expected, "lengths": lengths}})
+
+
+def padded(rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+    """Ids of rows int64 (B, longest), filled up with padding, and their lengths (B,)."""
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    ids = np.full((len(rows), max(int(lengths.max(initial=0)), 1)), PADDING, dtype=np.int64)
+    for place, row in enumerate(rows):
+        ids[place, : len(row)] = row
+    return torch.from_numpy(ids), torch.from_numpy(lengths)
+
+
+class Buckets:
+    """Places in batches of at most `budget` tokens after padding; rows of equal length are dealt anew each epoch.
+
+    The number of batches is the same in every epoch, because only the sorted lengths decide where a batch ends.
+    """
+
+    def __init__(self, lengths: np.ndarray, budget: int, seed: int) -> None:
+        self.lengths, self.seed = lengths, seed
+        self.ends: list[int] = []
+        count = 0
+        for place, length in enumerate(np.sort(lengths, kind="stable").tolist()):
+            if count and (count + 1) * length > budget:
+                self.ends.append(place)
+                count = 0
+            count += 1
+        self.ends.append(len(lengths))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def epoch(self, epoch: int) -> list[np.ndarray]:
+        """The batches of an epoch, a pure function of its number."""
+        random = generator(self.seed, "buckets", epoch)
+        order = np.lexsort((random.random(len(self.lengths)), self.lengths))
+        parts = [order[low:high] for low, high in zip([0, *self.ends[:-1]], self.ends)]
+        return [parts[place] for place in random.permutation(len(parts))]
+
+
+def teach(network: nn.Module, batch: Batch) -> Tensor:
+    """Teacher forcing: logits (tokens, V) of every expected token of the batch, given the true ones before it."""
+    source, target = batch.inputs[SOURCE], batch.targets[TARGET]
+    assert isinstance(source, dict) and isinstance(target, dict)
+    translator: Any = network
+    features = translator.teach(source["ids"], source["lengths"], target["written"])
+    return translator.logits(features[length_mask(target["lengths"], target["written"].shape[1])])
+
+
+def expected_of(batch: Batch) -> Tensor:
+    """The tokens that `teach` gives logits of."""
+    target = batch.targets[TARGET]
+    assert isinstance(target, dict)
+    return target["expected"][length_mask(target["lengths"], target["expected"].shape[1])]
+
+
+class CrossEntropy:
+    """Mean cross entropy of a token; `smoothing` of the probability goes to all tokens alike (Szegedy et al. 2016)."""
+
+    def __init__(self, smoothing: float) -> None:
+        self.smoothing = smoothing
+
+    def __call__(self, output: Tensor, batch: Batch) -> Tensor:
+        """output float32 (tokens, V)."""
+        return F.cross_entropy(output, expected_of(batch), label_smoothing=self.smoothing)

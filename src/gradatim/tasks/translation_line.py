@@ -1,0 +1,257 @@
+"""The line of translation and summarisation: baselines, a translator within the time, choice, one score.
+
+Opponents first: the source itself (of a summary its first sentence), the nearest pair of the training rows, a table of
+words. The network must beat the best of them on development rows, by a paired bootstrap, or the run says so and keeps
+the better. Rows of the test part choose nothing and are scored once.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from gradatim.data.schema import Column, Schema
+from gradatim.data.split import Split
+from gradatim.data.table import Table
+from gradatim.errors import DataError, GradatimError, SchemaError
+from gradatim.evaluate.texts import compare_texts, measure_texts
+from gradatim.models.sequence.attention_translator import LOOKS
+from gradatim.nn.recurrent import GATES
+from gradatim.randomness import generator
+from gradatim.tasks.line import Fitted, Job, check_options
+from gradatim.tasks.members import Ensemble
+from gradatim.tasks.translation import SCORED, Translation, score_texts
+from gradatim.tasks.translation_batches import Texts
+from gradatim.tasks.translation_members import Copier, PairMemory, WordByWord
+from gradatim.tasks.translation_network import MOST_BEAMS, NETWORKS, TranslatorMember
+from gradatim.tasks.translation_report import facts_of
+from gradatim.tasks.translation_training import Trained, best_epoch, train_translator
+
+OPTIONS = {
+    "network": f"{', '.join(NETWORKS)} or none", "source": "the input column, where there are several texts",
+    "beams": f"1 to {MOST_BEAMS} (4)", "length_penalty": "α of Wu et al. 2016 (0.6)",
+    "attention": f"{', '.join(LOOKS)} (general)", "feeding": "yes or no: input feeding of Luong et al. (no)",
+    "cell": f"{' or '.join(GATES)} (gru)", "width": "of the network", "layers": "of the network",
+    "dropout": "0 to 0.9", "vocabulary": "subwords", "batch_tokens": "padded tokens of a batch, a side",
+    "learning_rate": "of AdamW (0.002)", "sentences": "that the lead of a summary has (1)",
+}
+MOST_COMPARED, MOST_SCORED = 1000, 2000  # rows of the development and test part that are written
+ROWS_A_MINUTE = 200
+FEWEST_PAIRS = 20
+KEEP_SHARE = 0.85  # above this share of the pairs in the training part, the refit is left out
+
+
+@dataclass(slots=True)
+class TextCandidate:
+    """One way to write: its member fitted on the training rows, what it wrote of the compared rows, its score.
+
+    refit: fits it on other rows; `trained` is the network's.
+    """
+
+    name: str
+    member: Any
+    said: list[str]
+    seconds: float
+    refit: Callable[[np.ndarray], Any] | None = None
+    note: str = ""
+    score: dict[str, Any] = field(default_factory=dict)
+    trained: Trained | None = None
+
+
+def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Table, Schema]:
+    """The target as text, one input column; the other inputs are set aside."""
+    check_options(options, OPTIONS, "translation")
+    if len(schema.targets) != 1:
+        raise SchemaError("expected one column of texts as the target, received "
+                          f"{len(schema.targets)}; name it with --target")
+    source = options.get("source")
+    inputs = [column.name for column in schema.inputs]
+    texts = [column.name for column in schema.inputs if column.kind == "text"] or inputs
+    if source is None and len(texts) != 1:
+        raise SchemaError(f"expected one column of texts to translate from, found {', '.join(texts) or 'none'}; say "
+                          "which with --option source=COLUMN")
+    if source is not None and source not in inputs:
+        raise SchemaError(f"--option source={source}: expected an input among {', '.join(inputs)}")
+    return table, replace(schema, columns=tuple(_role(column, source or texts[0]) for column in schema.columns))
+
+
+def _role(column: Column, source: str) -> Column:
+    if column.role == "target":
+        return replace(column, kind="text", why=(*column.why, "its texts are to be written"))
+    if column.name == source:
+        return replace(column, kind="text", why=(*column.why, "its texts are read"))
+    if column.role == "input":
+        return replace(column, role="ignore", why=(*column.why, "a translator reads one column"))
+    return column
+
+
+def fit_line(job: Job) -> Fitted:
+    """Fit and compare on the development rows, score once on the test rows."""
+    _check(job.options)
+    name = job.schema.task if job.schema.task in SCORED else "translation"
+    source, target = job.schema.inputs[0].name, job.schema.targets[0].name
+    metric = job.metric or SCORED[name][0]
+    if metric not in SCORED[name]:
+        raise GradatimError(f"--metric: expected one of {', '.join(SCORED[name])} for {name}, received '{metric}'")
+    task = Translation(target, source, metric, name)
+    split = job.split
+    assert split is not None
+    texts = Texts.of(job.source.table, source, target)
+    train, held, test = (texts.paired(rows) for rows in (split.train, split.development, split.test))
+    if len(train) < FEWEST_PAIRS or not len(held) or not len(test):
+        raise DataError(f"{job.source.table.source}: expected at least {FEWEST_PAIRS} pairs of texts in the training "
+                        f"part and some in the others, found {len(train)}, {len(held)} and {len(test)}")
+    most = job.memo.decide("rows written", lambda: _rows_written(job))
+    compared = np.sort(generator(job.seed, "compared").permutation(held)[: most[0]])
+    scored = np.sort(generator(job.seed, "scored").permutation(test)[: most[1]])
+    candidates = _candidates(job, texts, task, train, held, compared)
+    references = [str(texts.targets[row]) for row in compared]
+    for candidate in candidates:
+        candidate.score = measure_texts(metric, candidate.said, references)
+        job.say(f"  {candidate.name}: {metric} {candidate.score['value']:.1f} "
+                f"[{candidate.score['low']:.1f}, {candidate.score['high']:.1f}] on {len(compared)} development rows")
+    chosen = max(candidates, key=lambda candidate: candidate.score["value"])
+    verdict = _verdict(metric, candidates, references)
+    if verdict:
+        job.say(f"  {verdict}")
+    given = [str(texts.sources[row]) for row in scored]
+    began = time.perf_counter()
+    said = chosen.member.write(given)
+    job.clock.note("writing of test rows", time.perf_counter() - began)
+    truth = [str(texts.targets[row]) for row in scored]
+    scores = score_texts(name, said, truth, sources=given)
+    final, notes = _final(job, texts, task, chosen, split, len(train))
+    parts = Parts(split, texts, train, compared, scored)
+    facts = facts_of(parts, task, candidates, chosen, verdict, scores, said, notes)
+    predictions = {
+        "development": task.predictions(np.array(chosen.said, dtype=object), compared, references=references),
+        "test": task.predictions(np.array(said, dtype=object), scored, references=truth),
+    }
+    histories = {f"{one.name} translator": one.trained.history for one in candidates if one.trained is not None}
+    return Fitted(task, Ensemble((final,), (1.0,), task), split, facts, histories, predictions)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The rows of a run: compared chose, scored were scored once."""
+
+    split: Split
+    texts: Texts
+    train: np.ndarray
+    compared: np.ndarray
+    scored: np.ndarray
+
+
+def _rows_written(job: Job) -> list[int]:
+    """How many development and test rows are written: fewer where time is short."""
+    most = max(50, int(job.clock.seconds / 60 * ROWS_A_MINUTE))
+    return [min(most, MOST_COMPARED), min(2 * most, MOST_SCORED)]
+
+
+def _candidates(
+    job: Job, texts: Texts, task: Translation, train: np.ndarray, held: np.ndarray, compared: np.ndarray
+) -> list[TextCandidate]:
+    """The opponents, then the network."""
+    column = task.source
+    given = [str(texts.sources[row]) for row in compared]
+    found = []
+
+    def pairs(rows: np.ndarray) -> tuple[list[str], list[str]]:
+        return [str(texts.sources[row]) for row in rows], [str(texts.targets[row]) for row in rows]
+
+    makers: dict[str, Callable[[np.ndarray], Any]] = {"copy of the source": lambda rows: Copier(column)}
+    if task.name == "summarisation":
+        sentences = int(job.options.get("sentences", 1))
+        makers = {"first sentence" if sentences == 1 else f"first {sentences} sentences":
+                  lambda rows: Copier(column, sentences)}
+    makers["nearest pair"] = lambda rows: PairMemory.fit(column, *pairs(rows))
+    if task.name == "translation":
+        makers["word table"] = lambda rows: WordByWord.fit(column, *pairs(rows))
+    for name, make in makers.items():
+        began = time.perf_counter()
+        member = make(train)
+        found.append(TextCandidate(name, member, member.write(given), time.perf_counter() - began, make))
+        job.clock.note("baselines", time.perf_counter() - began)
+    if job.options.get("network") != "none":
+        trained = train_translator(job, texts, column, train, held, name="translator")
+        began = time.perf_counter()
+        member, said, note = _with_or_without_copies(trained.member, given, [str(texts.targets[r]) for r in compared],
+                                                     task.metric)
+        job.clock.note("writing of development rows", time.perf_counter() - began)
+        trained.member = member
+        found.append(TextCandidate(str(trained.plan["network"]), member, said, trained.seconds, None, note,
+                                   trained=trained))
+    return found
+
+
+def _with_or_without_copies(
+    member: TranslatorMember, given: Sequence[str], references: Sequence[str], metric: str
+) -> tuple[TranslatorMember, list[str], str]:
+    """Whether unseen words are copied: what is better on the development rows."""
+    plain, copying = member.write(given), replace(member, copying=True)
+    said = copying.write_copies(given, plain)
+    changed = sum(one != other for one, other in zip(plain, said))
+    gain = (measure_texts(metric, said, references, draws=2)["value"]
+            - measure_texts(metric, plain, references, draws=2)["value"]) if changed else 0.0
+    if gain > 0:
+        return copying, said, f"copies of unseen words changed {changed} texts: {metric} {gain:+.2f}"
+    return member, plain, f"copies of unseen words are left out: {metric} {gain:+.2f} on {changed} texts"
+
+
+def _verdict(metric: str, candidates: Sequence[TextCandidate], references: Sequence[str]) -> str:
+    """Whether the network beats the best baseline, with the paired interval."""
+    networks = [one for one in candidates if one.trained is not None]
+    others = [one for one in candidates if one.trained is None]
+    if not networks:
+        return ""
+    rival = max(others, key=lambda one: one.score["value"])
+    gain = compare_texts(metric, networks[0].said, rival.said, references)
+    beats = gain["value"] > 0
+    sure = gain["low"] > 0 if beats else gain["high"] < 0
+    return (f"the network {'beats' if beats else 'does not beat'} the best baseline ({rival.name}): {metric} "
+            f"{gain['value']:+.1f} [{gain['low']:+.1f}, {gain['high']:+.1f}] on {len(references)} development rows"
+            + ("" if sure else ", which may be chance") + ("" if beats else "; the better is kept"))
+
+
+def _final(
+    job: Job, texts: Texts, task: Translation, chosen: TextCandidate, split: Split, taught: int
+) -> tuple[Any, list[str]]:
+    """The member that is kept: fitted again on all pairs, where that is cheap."""
+    every = texts.paired(np.sort(np.concatenate([split.train, split.development, split.test])))
+    if chosen.refit is not None:
+        return chosen.refit(every), [f"{chosen.name} was fitted again on all {len(every)} pairs"]
+    trained = chosen.trained
+    assert trained is not None
+    if taught >= KEEP_SHARE * len(every):
+        return trained.member, ["the network was not trained again: its training part holds over 85 % of the pairs"]
+    needed = 1.1 * trained.seconds * len(every) / taught
+    again = job.memo.decide("refit", lambda: bool(needed < job.clock.left() or job.epochs is not None))
+    if not again:
+        return trained.member, [f"the network was not trained again on all pairs: that would take {needed:.0f} s more"]
+    epochs = best_epoch(trained.history, int(trained.plan["epochs"]))
+    refitted = train_translator(job, texts, task.source, every, every[:0], name="refit", epochs=epochs)
+    member = replace(refitted.member, copying=trained.member.copying)
+    return member, [f"the network was trained again on all {len(every)} pairs for {epochs} epochs"]
+
+
+def _check(options: Mapping[str, str]) -> None:
+    """Refuse values that no option takes, before anything is fitted."""
+    choices = {"network": (*NETWORKS, "none"), "attention": LOOKS, "cell": tuple(GATES), "feeding": ("yes", "no")}
+    for name, allowed in choices.items():
+        if name in options and options[name] not in allowed:
+            raise GradatimError(f"--option {name}={options[name]}: expected one of {', '.join(allowed)}")
+    ranges: dict[str, tuple[type, float, float]] = {
+        "beams": (int, 1, MOST_BEAMS), "length_penalty": (float, -10, 10), "width": (int, 8, 4096),
+        "layers": (int, 1, 24), "dropout": (float, 0, 0.9), "vocabulary": (int, 300, 100_000),
+        "batch_tokens": (int, 32, 1_000_000), "learning_rate": (float, 1e-8, 10), "sentences": (int, 1, 1000),
+    }
+    for name, (kind, low, high) in ranges.items():
+        if name in options:
+            try:
+                fits = low <= kind(options[name]) <= high
+            except ValueError:
+                fits = False
+            if not fits:
+                raise GradatimError(f"--option {name}={options[name]}: expected a number from {low} to {high}")

@@ -1,0 +1,259 @@
+"""Training a translator within the time: measure, plan, train with teacher forcing, keep the best epoch.
+
+What the clock decides (which network, how many epochs) is a stored decision; the rest is a pure function of data and
+seed, so that a resumed run ends with the same weights.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from gradatim.data.batch import Batch
+from gradatim.device import Placement, autocast, choose
+from gradatim.models.address import build
+from gradatim.randomness import generator, seed_of
+from gradatim.tasks.line import Job
+from gradatim.tasks.planning import WORTH, Epochs
+from gradatim.tasks.translation_batches import Buckets, CrossEntropy, EncodedPairs, Texts, expected_of, teach
+from gradatim.tasks.translation_network import TranslatorMember, blueprint_of
+from gradatim.tasks.translation_tokens import PairTokens, known_words, usual_vocabulary
+from gradatim.train.checkpoint import load_checkpoint
+from gradatim.train.forecast import measure, plan_for_minutes
+from gradatim.train.history import History
+from gradatim.train.hooks import Checkpoint, Deadline, EarlyStop, KeepBest, Progress
+from gradatim.train.loop import fit
+from gradatim.train.plan import Plan
+from gradatim.train.steps import Supervised
+
+MONITOR = "development_loss"
+SMOOTHING = 0.1
+WATCHED = 512  # development pairs whose loss is taken after each epoch
+ANSWER_SHARE = 0.2  # of the time that is left is kept for writing
+MOST_PAIRS_SEEN = 2_000_000
+# Pairs from which a Transformer may be worth its steps, and how often it must be able to see each.
+TRANSFORMER_PAIRS, TRANSFORMER_EPOCHS = 20_000, 12
+TRIAL_SHARE = 0.02  # of the time, for each thing that is tried
+
+
+@dataclass(slots=True)
+class Trained:
+    """A trained translator and what the report tells of its training."""
+
+    member: TranslatorMember
+    plan: dict[str, Any]
+    history: list[dict[str, Any]]
+    forecast: dict[str, Any]
+    seconds: float
+    notes: list[str] = field(default_factory=list)
+
+
+def train_translator(job: Job, texts: Texts, column: str, rows: np.ndarray, held: np.ndarray, *, name: str,
+                     epochs: int | None = None) -> Trained:
+    """Train on the pairs `rows`, watching some of `held` (none: `epochs` epochs, as many as were best before)."""
+    began = time.perf_counter()
+    stage = _Stage.prepared(job, texts, column, rows, held)
+    settings = job.memo.decide("translator", lambda: _decided(stage))
+    if epochs is None:
+        job.say(f"  plan: {settings['why']}")
+    plan = Plan.from_json(settings["plan"])
+    if epochs is not None:
+        plan = _shortened(plan, epochs, len(stage.buckets(settings["budget"])))
+    torch.set_num_threads(plan.placement.threads)
+    member = stage.member(settings, plan.placement, name)
+    history = _run(stage, member, plan, settings["budget"], name, watched=epochs is None)
+    seconds = time.perf_counter() - began
+    job.clock.note(name, seconds)
+    said = {"forecast": history.forecast, "actual": history.actual, "reason": history.reason,
+            "line": history.forecast_line()}
+    job.say(f"  {name}: {history.forecast_line()}; ended: {history.reason}")
+    plan_json = plan.to_json() | {"network": settings["network"], "tokens a batch": settings["budget"],
+                                  "arguments": settings["arguments"], "vocabulary": len(stage.tokens)}
+    return Trained(member, plan_json, history.rows, said, seconds, [*stage.notes(), *history.notes])
+
+
+def _shortened(plan: Plan, epochs: int, per_epoch: int) -> Plan:
+    """The plan for another number of epochs over other rows."""
+    seconds = plan.forecast.get("seconds_per_step", 0.0) * per_epoch * epochs
+    return replace(plan, epochs=max(epochs, 1), steps_per_epoch=per_epoch,
+                   warmup_steps=min(plan.warmup_steps, per_epoch * max(epochs, 1) // 4),
+                   forecast={**plan.forecast, "total_seconds": seconds})
+
+
+@dataclass(slots=True)
+class _Stage:
+    """The encoded pairs of a training, and what makes networks for them."""
+
+    job: Job
+    column: str
+    tokens: PairTokens
+    pairs: EncodedPairs
+    watched: EncodedPairs
+    known: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def prepared(cls, job: Job, texts: Texts, column: str, rows: np.ndarray, held: np.ndarray) -> "_Stage":
+        """Train the tokens on the training rows and encode the pairs."""
+        sources, targets = ([str(side[row]) for row in rows] for side in (texts.sources, texts.targets))
+        characters = sum(map(len, sources)) + sum(map(len, targets))
+        vocabulary = int(job.options.get("vocabulary") or usual_vocabulary(characters))
+        tokens = PairTokens.train(sources, targets, vocabulary=vocabulary)
+        chosen = generator(job.seed, "watched").permutation(held)[:WATCHED]
+        return cls(job, column, tokens, EncodedPairs(tokens, texts, rows),
+                   EncodedPairs(tokens, texts, np.sort(chosen)), (known_words(sources), known_words(targets)))
+
+    def notes(self) -> list[str]:
+        """What was cut."""
+        found = []
+        for side, cut, most in (("source", self.pairs.cut_sources, self.tokens.source_length),
+                                ("target", self.pairs.cut_targets, self.tokens.target_length)):
+            if cut:
+                found.append(f"{cut} of {len(self.pairs)} {side} texts of the training rows were cut to {most} tokens")
+        return found
+
+    def arguments(self, network: str) -> dict[str, Any]:
+        """Sizes of a network by the amount of pairs, and what the user asked for."""
+        options, much = self.job.options, len(self.pairs) >= 20_000
+        width = int(options.get("width") or (256 if much else 128))
+        dropout = float(options.get("dropout") or (0.2 if much else 0.3))
+        if network == "transformer":
+            depth = int(options.get("layers") or (3 if much else 2))
+            return {"width": width, "heads": max(width // 64, 2), "readers": depth, "writers": depth,
+                    "dropout": dropout / 2}
+        return {"width": width, "layers": int(options.get("layers") or 1), "cell": options.get("cell", "gru"),
+                "attention": options.get("attention", "general"), "dropout": dropout,
+                "feeding": options.get("feeding", "no") == "yes"}
+
+    def buckets(self, budget: int) -> Buckets:
+        """The batches of the training pairs."""
+        return Buckets(self.pairs.lengths, budget, seed_of(self.job.seed, "translator", "order"))
+
+    def member(self, settings: dict[str, Any], placement: Placement, name: str) -> TranslatorMember:
+        """A member with a new network."""
+        blueprint = blueprint_of(settings["network"], self.tokens, settings["arguments"])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(self.job.seed, "weights", name))
+            network = build(blueprint)
+        options = self.job.options
+        return TranslatorMember(self.column, self.tokens, blueprint, network, placement,
+                                int(options.get("beams", 4)), float(options.get("length_penalty", 0.6)), False,
+                                *self.known)
+
+
+def _decided(stage: _Stage) -> dict[str, Any]:
+    """Measure, choose the network and the placement, plan: JSON."""
+    job, base = stage.job, choose()
+    budget = int(job.options.get("batch_tokens") or (2048 if len(stage.pairs) >= 5000 else 1024))
+    asked = job.options.get("network")
+    seconds = min(2.0, TRIAL_SHARE * job.clock.seconds)
+    paces: dict[tuple[str, str], tuple[float, Placement]] = {}
+
+    def pace(network: str, placement: Placement) -> float:
+        torch.set_num_threads(placement.threads)
+        settings = {"network": network, "arguments": stage.arguments(network)}
+        member = stage.member(settings, placement, "measure")
+        step = _step(member.network, Plan(1, 1, 1, placement=placement, label_smoothing=SMOOTHING))
+        batches = Epochs(stage.buckets(budget).epoch(0), stage.pairs.batch)
+        found = measure(step, lambda epoch: batches, seconds=seconds, steps=12).seconds_per_step
+        paces[network, str(placement)] = (found, placement)
+        return found
+
+    left = job.clock.left(share_kept=ANSWER_SHARE)
+    per_epoch = len(stage.buckets(budget))
+    network, why = asked or "attention", "asked for" if asked else ""
+    if asked is None and len(stage.pairs) >= TRANSFORMER_PAIRS and job.epochs is None:
+        epochs = left / (pace("transformer", base) * per_epoch)
+        network = "transformer" if epochs >= TRANSFORMER_EPOCHS else "attention"
+        why = f"a Transformer could see each pair {epochs:.1f} times, {TRANSFORMER_EPOCHS} are wanted"
+    elif asked is None:
+        why = f"a Transformer is tried from {TRANSFORMER_PAIRS} pairs on"
+    best, least = base, pace(network, base)
+    if job.epochs is None and base.device == "cpu":
+        others = [replace(base, dtype="float32")] if base.dtype != "float32" else []
+        others += [replace(base, threads=1)] if base.threads > 1 else []
+        for placement in others:
+            found = pace(network, placement)
+            if found < WORTH * least:
+                best, least = placement, found
+    torch.set_num_threads(best.threads)
+    plan = _plan(stage, best, least, per_epoch, left)
+    return {"network": network, "arguments": stage.arguments(network), "budget": budget, "plan": plan.to_json(),
+            "why": f"{network} ({why}), {plan.epochs} epochs of {plan.steps_per_epoch} steps of at most {budget} "
+                   f"padded tokens a side, {1000 * least:.0f} ms each, forecast "
+                   f"{plan.forecast['total_seconds']:.0f} s; {best}"}
+
+
+def _plan(stage: _Stage, placement: Placement, pace: float, per_epoch: int, left: float) -> Plan:
+    """The plan for the seconds that are left."""
+    job, pairs = stage.job, len(stage.pairs)
+    rows = max(1, round(pairs / per_epoch))
+    most = job.epochs or int(np.clip(MOST_PAIRS_SEEN // pairs, 8, 100))
+    plan = plan_for_minutes(
+        (left if job.epochs is None else 1e9) / 60, rows=per_epoch * rows, batch_size=rows, seconds_per_step=pace,
+        evaluation_seconds=0.3 * pace * max(1, len(stage.watched) // rows), max_epochs=most, optimizer="adamw",
+        learning_rate=float(job.options.get("learning_rate") or 2e-3), placement=placement, seed=job.seed,
+        label_smoothing=SMOOTHING, weight_decay=0.01,
+    )
+    return replace(plan, steps_per_epoch=min(plan.steps_per_epoch, per_epoch))
+
+
+def _step(network: nn.Module, plan: Plan) -> Supervised:
+    return Supervised(network, CrossEntropy(plan.label_smoothing), plan, forward=teach)
+
+
+def _run(
+    stage: _Stage, member: TranslatorMember, plan: Plan, budget: int, name: str, *, watched: bool
+) -> History:
+    """The loop; goes on from its checkpoint when there is one."""
+    job, buckets = stage.job, stage.buckets(budget)
+
+    def batches(epoch: int) -> Sequence[Batch]:
+        order = buckets.epoch(epoch)
+        return Epochs(order[: plan.steps_per_epoch], stage.pairs.batch)  # type: ignore[return-value]
+
+    def evaluate() -> dict[str, float]:
+        return {MONITOR: token_loss(member, stage.watched, budget)}
+
+    hooks: list[Any] = [KeepBest(member.network, MONITOR if watched else None)]
+    if watched:
+        hooks.append(EarlyStop(MONITOR, patience=max(4, plan.epochs // 4), first=plan.epochs // 2))
+    if job.epochs is None:
+        hooks.append(Deadline(max(2.0, min(1.5 * plan.forecast["total_seconds"],
+                                           job.clock.left(share_kept=0.6 * ANSWER_SHARE)))))
+    folder = job.memo.stage(name)
+    if folder is not None:
+        hooks.append(Checkpoint(folder, seconds=60))
+    hooks.append(Progress(quiet=job.source.progress is None))
+    start = None if folder is None else load_checkpoint(folder)
+    history = fit(_step(member.network, plan), batches, plan, hooks, evaluate=evaluate if watched else None,
+                  start=start)
+    member.network.eval()
+    return history
+
+
+@torch.inference_mode()
+def token_loss(member: TranslatorMember, pairs: EncodedPairs, budget: int) -> float:
+    """Mean cross entropy of a target token of the pairs, in nats, without smoothing."""
+    network = member.network
+    training = network.training
+    network.eval()
+    total, count = 0.0, 0
+    for places in Buckets(pairs.lengths, budget, 0).epoch(0) if len(pairs) else []:
+        batch = pairs.batch(places).to(member.placement.device)
+        with autocast(member.placement):
+            logits = teach(network, batch)
+        expected = expected_of(batch)
+        total += float(nn.functional.cross_entropy(logits.float(), expected, reduction="sum"))
+        count += len(expected)
+    network.train(training)
+    return total / max(count, 1)
+
+
+def best_epoch(history: list[dict[str, Any]], planned: int) -> int:
+    """The epoch of the least development loss."""
+    rows = [row for row in history if row.get(MONITOR) is not None]
+    return min(rows, key=lambda row: row[MONITOR])["epoch"] if rows else planned
