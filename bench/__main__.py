@@ -9,6 +9,7 @@ BENCHMARKS = {
     "quality": "accuracy on real data against peers, several seeds, paired intervals",
     "estimators": "the classical estimators against scikit-learn, scikit-learn-intelex, faiss; --sweep for growth",
     "inference": "ResNet-18 and EfficientNet-Lite0 answering pictures, against onnxruntime in float32 and int8",
+    "language-model": "training, generation, tokenising and n-grams against a plain loop and transformers",
     "loading": "decoding folders of JPEG and PNG, and augmenting, against torch's DataLoader with PIL",
     "time-to-accuracy": "seconds to 90 and 92 % on Fashion-MNIST against the Keras and PyTorch tutorials",
     "vision": "LeNet-5 and a small ResNet on Fashion-MNIST against PyTorch, Lightning, Keras, skorch",

@@ -60,7 +60,8 @@ class Manner:
         for name, most in most_of.items():
             value = 1 if getattr(self, name) is None else getattr(self, name)
             if not 1 <= value <= most:
-                raise GradatimError(f"--{name.replace('_', '-')}: expected a whole number from 1 to {most}, received {value}")
+                raise GradatimError(f"--{name.replace('_', '-')}: expected a whole number from 1 to {most}, "
+                                    f"received {value}")
         if self.strategy == "beam" and self.count > self.beams:
             raise GradatimError(f"--count: expected at most as many texts as --beams {self.beams}, "
                                 f"received {self.count}")

@@ -157,13 +157,11 @@ class Line:
     def _fitted(
         self, task: LanguageModel, final: Ensemble, tried: list[Tried], chosen: Tried, verdict: str
     ) -> Fitted:
-        answers = {}
         began = time.perf_counter()
-        for name in ("development", "test"):
-            parts = [given_by(member, self.ids[name]) if name == "test" else None for member in chosen.members]
-            answers[name] = chosen.given if name == "development" else [
-                sum(weight * part[place] for weight, part in zip(chosen.weights, parts) if part is not None)
-                for place in range(len(self.ids[name]))]
+        parts = [given_by(member, self.ids["test"]) for member in chosen.members]
+        averaged = [np.sum([weight * part[place] for weight, part in zip(chosen.weights, parts)], axis=0)
+                    for place in range(len(self.ids["test"]))]
+        answers = {"development": chosen.given, "test": averaged}
         scores = scores_of(answers["test"], self.texts["test"])
         headline = scores["metrics"][task.metric]
         self.job.clock.note("score", time.perf_counter() - began)

@@ -50,7 +50,11 @@ class LanguageModel:
 
     name = NAME
     target = None
-    classes = ()
+
+    @property
+    def classes(self) -> list[Any]:
+        """None: what it chooses among are its tokens."""
+        return []
 
     def labels(self, cells: list[Any]) -> np.ndarray:
         """The texts themselves, object (N,); missing ones are empty."""

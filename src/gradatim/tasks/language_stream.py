@@ -1,6 +1,6 @@
 """Texts as a stream to learn the next token from: lanes, windows, rounds; and a step that carries a state along."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,9 @@ class Round:
 
     def __len__(self) -> int:
         return self.rounds.steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Batch:
         if index >= len(self):

@@ -8,10 +8,10 @@ so all places of a text are exercises at once in training, and in generation wha
 changes: their keys and values are kept, and a new token costs one place instead of a whole text. The table that turns
 tokens to vectors also turns the last vectors into scores of the next token.
 
-What differs from the papers: dropout on what branches add, not on attention; GELU exact (twice as fast in bfloat16 on
-the CPU as its approximation by tanh); rotary positions by default (queries and keys are turned by an angle that grows with
-their place, so that only distances count), 'learned' for GPT-2's; norms and the projections after the norms without
-biases; no pretraining. With `num_classes` it classifies by the last token, as GPT-1 was fine-tuned.
+What differs from the papers: dropout on what branches add, not on attention; GELU exact, which in bfloat16 on the CPU
+is twice as fast as its approximation by tanh; rotary positions by default (queries and keys are turned by an angle
+that grows with their place, so that only distances count), 'learned' for GPT-2's; norms and the projections after the
+norms without biases; no pretraining. With `num_classes` it classifies by the last token, as GPT-1 was fine-tuned.
 
 What to notice: the cost of a step is that of the weights, the attention adds length · width per token. On a million
 characters and a few minutes of two cores an LSTM of equal cost learns faster (docs/language_models.md).
@@ -103,7 +103,7 @@ class CausalTransformer(nn.Module):
         self.blocks = nn.ModuleList(CausalBlock(width, heads, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width, bias=False)
         self.context, self.vocabulary, self.num_features = context, vocabulary, width
-        self.num_classes = num_classes
+        self.num_classes, self.heads = num_classes, heads
         self.head = nn.Linear(width, num_classes) if num_classes else nn.Identity()
         angles = rotary_angles(context, width // heads)
         self.register_buffer("cosine", angles.cos())
@@ -155,10 +155,9 @@ class CausalTransformer(nn.Module):
 
     def begin(self, rows: int) -> Cache:
         """An empty cache for `rows` texts."""
-        heads = self.blocks[0].heads  # type: ignore[union-attr]
         weight = self.embedding.weight
-        shape = (len(self.blocks), 2, rows, heads, self.context, self.num_features // heads)  # type: ignore[arg-type]
-        return Cache(torch.zeros(shape, dtype=weight.dtype, device=weight.device))  # type: ignore[arg-type]
+        shape = (len(self.blocks), 2, rows, self.heads, self.context, self.num_features // self.heads)
+        return Cache(torch.zeros(shape, dtype=weight.dtype, device=weight.device))
 
     def read(self, ids: torch.Tensor, cache: Cache) -> torch.Tensor:
         """Read ids (B, L) after what the cache holds: float32 scores of the next token (B, vocabulary).
