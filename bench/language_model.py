@@ -50,7 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
     for name, part in parts.items():
         if options.part in (name, "all"):
             rows += part(options.turns)
-    command = f"python -m bench language-model --part {options.part} --threads {options.threads} --turns {options.turns}"
+    command = (f"python -m bench language-model --part {options.part} --threads {options.threads} "
+               f"--turns {options.turns}")
     note = "Tokens a second by the clock, medians of turns; the ratio is the median over turns of what took turns."
     print(report("language_model" if options.part == "all" else f"language_model_{options.part}", command, rows,
                  note=note))

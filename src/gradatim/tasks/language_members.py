@@ -205,11 +205,12 @@ class TransformerReader:
         fits = self.cache is not None and self.cache.length + ids.shape[1] <= context and ids.shape[1] == 1
         if not fits:
             over = -(-max(length - context, 0) // shift) * shift
-            self.kept, self.cache = self.kept[:, over:], None
+            self.kept, ids = self.kept[:, over:], self.kept[:, over:]
         with torch.inference_mode():
             if self.cache is None:
                 self.cache = self.network.begin(len(ids))  # type: ignore[operator]
-                ids = self.kept
+            if not fits:
+                self.cache.length = 0
             scores = self.network.read(torch.from_numpy(ids).to(self.device), self.cache)  # type: ignore[operator]
             return scores.double().softmax(-1).cpu().numpy()
 

@@ -42,9 +42,9 @@ SIZES: dict[str, tuple[dict[str, int], ...]] = {
         {"width": 512, "heads": 8, "depth": 10, "context": 512},
     ),
 }
-LANES = {"recurrent": 32, "transformer": 16}
+LANES = {"recurrent": 16, "transformer": 16}
 WINDOW = 64  # tokens between which a recurrent network's gradient is cut
-RATES = {"recurrent": 4e-3, "transformer": 4e-3}
+RATES = {"recurrent": 1.5e-2, "transformer": 8e-3}
 OPTIMIZERS = {"recurrent": "adamw", "transformer": "muon"}
 DECAY = {"recurrent": 0.01, "transformer": 0.1}
 PASSES = {"recurrent": 10.0, "transformer": 8.0}

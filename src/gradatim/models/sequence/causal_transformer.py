@@ -35,11 +35,12 @@ class Cache:
     """Keys and values of what was read: (depth, 2, B, heads, context, width / heads), filled up to `length`."""
 
     values: torch.Tensor
+    weights: list[tuple[torch.Tensor, ...]]  # of each block, laid out for one token at a time
     length: int = 0
 
     def select(self, rows: torch.Tensor) -> "Cache":
         """The cache of other rows, as a beam search keeps them: (B′,) row numbers."""
-        return Cache(self.values.index_select(2, rows), self.length)
+        return Cache(self.values.index_select(2, rows), self.weights, self.length)
 
 
 class CausalBlock(nn.Module):
@@ -78,6 +79,16 @@ class CausalBlock(nn.Module):
         values = values + F.dropout(mixed, self.dropout, self.training)
         wide = F.gelu(self.widen(self.feed_forward_norm(values)))
         return values + F.dropout(self.narrow(wide), self.dropout, self.training)
+
+
+    def laid_out(self) -> tuple[torch.Tensor, ...]:
+        """Norms and matrices for `vectors @ matrix`, in memory as one vector at a time is multiplied fastest.
+
+        A product that widens reads its matrix along the outputs (2.2 times as fast), one that narrows along the inputs.
+        """
+        return (self.attention_norm.weight, self.query_key_value.weight.t().contiguous(),
+                self.attention_output.weight.t(), self.feed_forward_norm.weight, self.widen.weight.t().contiguous(),
+                self.narrow.weight.t())
 
 
 class CausalTransformer(nn.Module):
@@ -153,12 +164,15 @@ class CausalTransformer(nn.Module):
             cache.length += length
         return self.norm(values)
 
+    @torch.no_grad()
     def begin(self, rows: int) -> Cache:
-        """An empty cache for `rows` texts."""
+        """An empty cache for `rows` texts; the weights must not change while it is used."""
         weight = self.embedding.weight
         shape = (len(self.blocks), 2, rows, self.heads, self.context, self.num_features // self.heads)
-        return Cache(torch.zeros(shape, dtype=weight.dtype, device=weight.device))
+        laid = [block.laid_out() for block in self.blocks]  # type: ignore[operator]
+        return Cache(torch.zeros(shape, dtype=weight.dtype, device=weight.device), laid)
 
+    @torch.no_grad()
     def read(self, ids: torch.Tensor, cache: Cache) -> torch.Tensor:
         """Read ids (B, L) after what the cache holds: float32 scores of the next token (B, vocabulary).
 
@@ -166,7 +180,30 @@ class CausalTransformer(nn.Module):
         """
         if ids.shape[1] > 1 and cache.length:
             raise ValueError("expected one token, or an empty cache")
-        return at_least_float32(F.linear(self.states(ids, cache)[:, -1], self.embedding.weight))
+        last = self.states(ids, cache)[:, -1] if ids.shape[1] > 1 else self._one(ids[:, 0], cache)
+        return at_least_float32(F.linear(last, self.embedding.weight))
+
+    def _one(self, ids: torch.Tensor, cache: Cache) -> torch.Tensor:
+        """The last vectors of one more token for each row, ids (B,): what `states` does, with few calls."""
+        place = cache.length
+        if place >= self.context:
+            raise ValueError(f"expected at most {self.context} tokens, received {place + 1}")
+        values = self.embedding.weight[ids]
+        batch, width = values.shape
+        cosine, sine = self.cosine[place], self.sine[place]
+        if self.places is not None:
+            values = values + self.places.weight[place]
+        for kept, (attention_norm, wide, output, norm, widen, narrow) in zip(cache.values, cache.weights):
+            parts = torch.mm(F.layer_norm(values, (width,), attention_norm), wide).view(batch, 3, self.heads, -1)
+            query_key = parts[:, :2] if self.places is not None else rotate(parts[:, :2], cosine, sine)
+            kept[0, :, :, place], kept[1, :, :, place] = query_key[:, 1], parts[:, 2]
+            mixed = F.scaled_dot_product_attention(
+                query_key[:, 0, :, None], kept[0, :, :, : place + 1], kept[1, :, :, : place + 1])
+            values = torch.addmm(values, mixed.reshape(batch, width), output)
+            wider = F.gelu(torch.mm(F.layer_norm(values, (width,), norm), widen))
+            values = torch.addmm(values, wider, narrow)
+        cache.length += 1
+        return self.norm(values)
 
 
 def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
