@@ -8,6 +8,7 @@ BENCHMARKS = {
     "loop-overhead": "the loop against a bare PyTorch loop",
     "quality": "accuracy on real data against peers, several seeds, paired intervals",
     "estimators": "the classical estimators against scikit-learn, scikit-learn-intelex, faiss; --sweep for growth",
+    "forecasting": "forecasts of real series at rolling origins against ETS, Theta and MSTL of statsforecast",
     "inference": "ResNet-18 and EfficientNet-Lite0 answering pictures, against onnxruntime in float32 and int8",
     "language-model": "training, generation, tokenising and n-grams against a plain loop and transformers",
     "loading": "decoding folders of JPEG and PNG, and augmenting, against torch's DataLoader with PIL",

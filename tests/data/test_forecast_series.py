@@ -56,7 +56,8 @@ def test_gaps_and_empty_cells_become_missing_values_and_are_told():
 def test_repeated_times_are_refused_or_gathered_as_the_user_says():
     rows = [("a", day, "1") for day in DAYS[:6]] + [("a", DAYS[2], "5")]
     table = table_of(rows)
-    with pytest.raises(DataError, match=r"found 1 repeated, the first 2024-01-03 of 'a' in row 2 and row 6.*duplicates="):
+    told = r"found 1 repeated, the first 2024-01-03 of 'a' in row 2 and row 6.*duplicates="
+    with pytest.raises(DataError, match=told):
         reader_of(table).read(table)
     for way, wanted in (("mean", 3.0), ("sum", 6.0), ("first", 1.0), ("last", 5.0)):
         assert reader_of(table, gather=way).read(table).values[0][2] == wanted
