@@ -238,6 +238,12 @@ def test_folds_keep_groups_whole_and_balanced():
         assert 40 < len(held) < 80 and set(labels[held]) == {"0", "1", "2"}
 
 
+def test_the_fold_that_holds_a_huge_group_comes_last():
+    groups = np.concatenate([np.zeros(60, np.int64), np.arange(1, 241)])
+    held = [rows for _, rows in folds(np.arange(300), np.array(["a", "b"] * 150), groups, count=5, seed=0)]
+    assert 0 in groups[held[-1]] and all(0 not in groups[rows] for rows in held[:-1])
+
+
 def test_folds_of_numbers_and_of_too_little():
     values = np.random.default_rng(0).normal(size=100)
     for _, held in folds(np.arange(100), values, None, count=4, seed=0):

@@ -24,6 +24,7 @@ from gradatim.problems import Problems
 from gradatim.tasks import SupervisedTask, Task
 from gradatim.tasks.choose import Candidate
 from gradatim.tasks.explain import explained_facts
+from gradatim.tasks.label_curve import curve_section
 from gradatim.tasks.line import Fitted
 from gradatim.tasks.memo import Clock
 from gradatim.tasks.placed import as_placed, said_of
@@ -205,6 +206,7 @@ def assemble_facts(
         "recipe": dict(recipe),
         "provenance": dict(provenance),
         "uses": list(uses),
+        "sections": curve_section(outcome.label_curves, task.metric),
         "seconds": {**{name: round(value, 2) for name, value in clock.parts.items()},
                     "total": round(clock.elapsed(), 2)},
     }

@@ -23,6 +23,7 @@ from gradatim.tasks.chosen import ChosenEstimator
 from gradatim.tasks.constant import Constant
 from gradatim.tasks.frozen import FrozenFeatures, encoder_of, pretrained_codec, reads_pretrained
 from gradatim.tasks.heads import DECODED, MEDIA, Head
+from gradatim.tasks.label_curve import label_curves
 from gradatim.tasks.members import Ensemble, Member
 from gradatim.tasks.memo import Clock, Memo
 from gradatim.tasks.network import ENCODER_KEYS
@@ -91,6 +92,7 @@ class Outcome:
     forecast: dict[str, Any]
     choice_codecs: dict[str, Codec]
     fitted_rows: np.ndarray
+    label_curves: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -161,6 +163,7 @@ def fit_supervised(
     """Fit, choose, score once, refit (unless not `final`); see the module's docstring."""
     line = prepare(source, schema, split, task, choices, clock, memo, say)
     candidates = baselines(line)
+    curves = label_curves(line, candidates)
     trainer = NetworkTrainer(line)
     if line.costly_frozen and not choices.fine_tune:
         line.notes.append("no network was trained: the pretrained one stays as it is; --fine-tune trains it on")
@@ -197,7 +200,7 @@ def fit_supervised(
         test_labels=line.labels[test_rows], test_answers=test_answers, labels=line.labels, compared_labels=labels,
         training_answers=training_answers, training_labels=line.labels[seen], why=why, verdict=verdict,
         notes=line.notes, histories=trainer.histories, plan=trainer.plan_json, forecast=trainer.forecast,
-        choice_codecs=line.codecs, fitted_rows=line.fitted_rows(),
+        choice_codecs=line.codecs, fitted_rows=line.fitted_rows(), label_curves=curves,
     )
 
 
