@@ -131,9 +131,9 @@ def usual_vocabulary(characters: int) -> int:
     step to the output is dear.
 
     >>> [usual_vocabulary(characters) for characters in (20_000, 1_000_000, 20_000_000)]
-    [500, 2000, 8000]
+    [500, 2000, 5000]
     """
-    return min(max(characters // 500, 500), 8000)
+    return min(max(characters // 500, 500), 5000)
 
 
 def digests(words: Iterable[str]) -> np.ndarray:
