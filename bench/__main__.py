@@ -11,6 +11,7 @@ BENCHMARKS = {
     "forecasting": "forecasts of real series at rolling origins against ETS, Theta and MSTL of statsforecast",
     "inference": "ResNet-18 and EfficientNet-Lite0 answering pictures, against onnxruntime in float32 and int8",
     "language-model": "training, generation, tokenising and n-grams against a plain loop and transformers",
+    "language-race": "bits per character of a text file in equal time: ours, n-grams, nanoGPT's loop, xz",
     "loading": "decoding folders of JPEG and PNG, and augmenting, against torch's DataLoader with PIL",
     "time-to-accuracy": "seconds to 90 and 92 % on Fashion-MNIST against the Keras and PyTorch tutorials",
     "vision": "LeNet-5 and a small ResNet on Fashion-MNIST against PyTorch, Lightning, Keras, skorch",

@@ -82,6 +82,7 @@ class PlainGPT(nn.Module):
 
     def __init__(self, width: int, heads: int, depth: int, context: int, vocabulary: int = VOCABULARY) -> None:
         super().__init__()
+        self.context, self.vocabulary = context, vocabulary
         self.table, self.places = nn.Embedding(vocabulary, width), nn.Embedding(context, width)
         self.blocks = nn.Sequential(*(PlainBlock(width, heads) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
@@ -89,6 +90,10 @@ class PlainGPT(nn.Module):
             if parameter.dim() > 1:
                 ends = name.endswith(("output.weight", "narrow.weight"))
                 nn.init.normal_(parameter, 0.0, 0.02 / math.sqrt(2 * depth) if ends else 0.02)
+
+    def logits(self, ids: torch.Tensor) -> torch.Tensor:
+        """Scores of the token after each place."""
+        return self(ids)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         values = self.table(ids) + self.places.weight[: ids.shape[1]]

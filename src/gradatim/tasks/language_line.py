@@ -127,7 +127,7 @@ class Line:
         given = member.probabilities(self.ids["development"])
         seconds = time.perf_counter() - began
         found = Tried(f"{family} network", (member,), (1.0,), given, self._bits(given), seconds,
-                      self.training.settings["why"].partition(",")[0])
+                      f"{self.training.settings['weights']:,} weights")
         job.say(f"  {found.name}: {found.value:.3f} bits per character on the development texts")
         return found
 
