@@ -7,6 +7,7 @@ that it can hold.
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,9 @@ SIZES: dict[str, tuple[dict[str, int], ...]] = {
         {"width": 512, "heads": 8, "depth": 10, "context": 512},
     ),
 }
-LANES = {"recurrent": 16, "transformer": 16}
+LANES = {"recurrent": 8, "transformer": 16}
 WINDOW = 64  # tokens between which a recurrent network's gradient is cut
-RATES = {"recurrent": 1.5e-2, "transformer": 8e-3}
+RATES = {"recurrent": 1e-2, "transformer": 8e-3}
 OPTIMIZERS = {"recurrent": "adamw", "transformer": "muon"}
 DECAY = {"recurrent": 0.01, "transformer": 0.1}
 PASSES = {"recurrent": 10.0, "transformer": 8.0}
@@ -52,6 +53,7 @@ MOST_PASSES = 30.0
 ROUNDS = 12  # after each of which the development texts are read
 DEVELOPMENT_TOKENS = 40_000  # of them at each round
 TRIAL_SECONDS = 2.0
+ONE_THREAD = 0.95  # one thread is taken when it needs less than this share of the seconds
 
 
 class NetworkTraining:
@@ -111,13 +113,12 @@ class NetworkTraining:
 
     def planned(self, seconds: float) -> dict[str, Any]:
         """Measure sizes from the largest that the text can feed down to one that reads it often enough; then plan."""
-        job, placement = self.job, choose()
+        job, placement, size = self.job, choose(), self.largest()
         if job.epochs is not None:
-            size = self.largest()
             pace = 0.0
             steps = max(1, round(job.epochs * self.size / self.tokens_per_step(size)))
         else:
-            size, pace = self.fastest_enough(placement, seconds)
+            placement, size, pace = self.fastest_enough(placement, size, seconds)
             most = MOST_PASSES * self.size / self.tokens_per_step(size)
             steps = max(2, int(min(0.9 * seconds / pace, most)))
         passes = steps * self.tokens_per_step(size) / self.size
@@ -154,16 +155,23 @@ class NetworkTraining:
                    if sum(t.numel() for t in meta(self.blueprint(size, 0.0)).parameters()) <= 4 * self.size]
         return max(fitting, default=0)
 
-    def fastest_enough(self, placement: Placement, seconds: float) -> tuple[int, float]:
-        """A size and its measured seconds a step: the largest that reads the text PASSES times in the seconds."""
-        size = self.largest()
+    def fastest_enough(self, placement: Placement, size: int, seconds: float) -> tuple[Placement, int, float]:
+        """Placement, size and its measured seconds a step: the largest that reads the text PASSES times in the seconds.
+
+        One thread is tried too: small steps gain little from a second, and lose where other programs hold the cores.
+        """
+        trial = min(TRIAL_SECONDS, 0.015 * seconds)
+        pace = self.pace(size, placement, trial)
+        if placement.threads > 1 and placement.device == "cpu":
+            alone = replace(placement, threads=1, reasons=(*placement.reasons, "one thread: faster in a trial"))
+            found = self.pace(size, alone, trial)
+            placement, pace = (alone, found) if found < ONE_THREAD * pace else (placement, pace)
         while True:
-            pace = self.pace(size, placement, min(TRIAL_SECONDS, 0.02 * seconds))
             reads = 0.9 * seconds / pace * self.tokens_per_step(size) / self.size
             if size == 0 or reads >= PASSES[self.family]:
-                return size, pace
-            skip = 2 if size > 1 and reads < PASSES[self.family] / 6 else 1
-            size -= skip
+                return placement, size, pace
+            size -= 2 if size > 1 and reads < PASSES[self.family] / 6 else 1
+            pace = self.pace(size, placement, trial)
 
     def pace(self, size: int, placement: Placement, seconds: float) -> float:
         """Measured seconds a step."""
