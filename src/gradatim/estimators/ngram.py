@@ -36,7 +36,7 @@ class KneserNey:
 
     >>> model = KneserNey.fit([np.array([1, 2, 1, 2]), np.array([1, 2])], order=2, vocabulary=3)
     >>> model.probabilities(np.array([1])).round(3).tolist()
-    [0.744, 0.55]
+    [0.708, 0.146]
     """
 
     vocabulary: int
