@@ -1,4 +1,4 @@
-"""Forecasts of statsforecast at given origins, in its own environment: reads windows as JSON, writes forecasts and times.
+"""Forecasts of statsforecast at given origins, in its own environment: windows in as JSON, forecasts and times out.
 
     FORECAST_VENV/bin/python bench/forecasting_worker.py windows.json forecasts.json
 """

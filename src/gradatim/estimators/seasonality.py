@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Z90 = 1.645
+NEARLY = 0.85  # of the highest peak
 
 
 def autocorrelations(values: np.ndarray, lags: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -162,8 +163,10 @@ def _by_peaks(looked: list[np.ndarray]) -> tuple[int, str]:
     mean = np.nan_to_num(np.nanmean(np.array(curves), axis=0))
     peaks = [m for m in range(2, largest) if mean[m - 1] > mean[m - 2] and mean[m - 1] >= mean[m]]
     limit = 2 / np.sqrt(length)
-    for season in sorted(peaks, key=lambda m: -mean[m - 1]):
+    highest = max((mean[m - 1] for m in peaks), default=0.0)
+    # Twice and three times a season peak as well, by chance even higher: the shortest of the high peaks is taken.
+    for season in [m for m in peaks if mean[m - 1] >= NEARLY * highest]:
         share = np.mean([is_seasonal(values, season) for values in looked if len(values) >= 3 * season])
         if mean[season - 1] > max(limit, 0.2) and share >= 0.5:
-            return season, f"season of {season} steps: the highest peak of the autocorrelation, {mean[season - 1]:.2f}"
+            return season, f"season of {season} steps: the first high peak of the autocorrelation, {mean[season - 1]:.2f}"
     return 1, "no season: no peak of the autocorrelation is above chance"

@@ -31,7 +31,8 @@ TITLES = {"naive": "naive", "seasonal_naive": "seasonal naive", "drift": "drift"
           "exponential_smoothing": "exponential smoothing", "theta": "Theta"}
 HELD_SHARE = 0.15  # of the newest windows tell how far off ridge and trees are
 TREE_LAGS = 24
-MOST_TREE_ROWS, MOST_RIDGE_ROWS = 150_000, 20_000
+MOST_TREE_ROWS, MOST_RIDGE_ROWS = 60_000, 20_000
+TREES = {"learning_rate": 0.1, "max_iter": 400, "n_iter_no_change": 20}
 
 
 class Forecaster(Protocol):
@@ -251,7 +252,7 @@ class TreesMember:
             return matrix[index[known]], wanted[known], index[known] % task.horizon
 
         small = len(windows) * task.horizon < 5000
-        few: dict[str, Any] = {"min_samples_leaf": 10, "max_leaf_nodes": 15} if small else {}
+        few: dict[str, Any] = {**TREES, **({"min_samples_leaf": 10, "max_leaf_nodes": 15} if small else {})}
         features, wanted, _ = rows_of(older)
         first = BoostedTreesRegressor(random_state=task.seed, **few).fit(features, wanted)
         features, wanted, steps = rows_of(newest)
@@ -260,8 +261,8 @@ class TreesMember:
         sums = np.bincount(steps, weights=errors, minlength=task.horizon)
         spread = np.sqrt((sums + errors.mean()) / (counts + 1))
         features, wanted, _ = rows_of(np.arange(len(windows)))
-        final = BoostedTreesRegressor(random_state=task.seed, early_stopping=False, max_iter=max(int(first.n_iter_), 5),
-                                      **few).fit(features, wanted)
+        few |= {"early_stopping": False, "max_iter": max(int(first.n_iter_), 5)}
+        final = BoostedTreesRegressor(random_state=task.seed, **few).fit(features, wanted)
         return cls(final, np.maximum(spread, 1e-6), task)
 
     def forecast(self, gatherer: Gatherer, windows: Windows) -> np.ndarray:
