@@ -130,6 +130,7 @@ class _Column:
     present: torch.Tensor
     errors: list[tuple[int, CellError]]
     cut: int
+    filled: int
     cells: list[Any]
     context: list[Any] | None
 
@@ -140,11 +141,11 @@ def encode_table(table: Table, codecs: Mapping[str, Codec[Any]], *, problems: Pr
     """Decode every cell of the columns that have a codec.
 
     Missing and unreadable cells are `present=False`; unreadable ones are added to `problems` with row and line, and
-    one entry a column says how many cells were cut ('text-cut', 'audio-cut'). budget_bytes: memory for the encoded
-    columns, estimated from a few cells and watched while encoding; cache: a dict kept by the caller, in which costly
-    columns (pictures, sounds) are found again when codec settings and cells are the same; progress: called
-    with cells done and in all; workers: threads (default: the processors, at most 4). Errors: DataError when a
-    column is missing.
+    one entry a column says how many cells were cut ('text-cut', 'audio-cut') or had values filled in
+    ('series-filled'). budget_bytes: memory for the encoded columns, estimated from a few cells and watched while
+    encoding; cache: a dict kept by the caller, in which costly columns (pictures, sounds) are found again when codec
+    settings and cells are the same; progress: called with cells done and in all; workers: threads (default: the
+    processors, at most 4). Errors: DataError when a column is missing.
     """
     lacking = [name for name in codecs if name not in table.frame.columns]
     if lacking:
@@ -210,7 +211,7 @@ def _encode_column(codec: Codec[Any], cells: list[Any], folder: Path | None, bud
             return None, None, error
 
     chunks: list[Field] = []
-    keep, widest, cut = budget > 0, 0.0, 0
+    keep, widest, cut, filled = budget > 0, 0.0, 0, 0
     present = torch.zeros(len(cells), dtype=torch.bool)
     errors: list[tuple[int, CellError]] = []
     contexts: list[Any] = []
@@ -226,6 +227,7 @@ def _encode_column(codec: Codec[Any], cells: list[Any], folder: Path | None, bud
             present[row] = value is not None
             contexts.append(known.setdefault(context, context))
             cut += bool(getattr(context, "cut", False))
+            filled += bool(getattr(context, "filled", 0))
             if error is not None:
                 errors.append((row, error))
         if keep:
@@ -237,7 +239,7 @@ def _encode_column(codec: Codec[Any], cells: list[Any], folder: Path | None, bud
                 chunks.clear()
         report(min(start + CHUNK, len(cells)))
     joined = _join(chunks, len(cells)) if chunks else (codec.stack([]) if keep else None)
-    return _Column(joined, present, errors, cut, cells, contexts if known.keys() - {None} else None)
+    return _Column(joined, present, errors, cut, filled, cells, contexts if known.keys() - {None} else None)
 
 
 def _join(chunks: list[Field], rows: int) -> Field:
@@ -308,3 +310,6 @@ def _tell(column: _Column, name: str, kind: str, table: Table, problems: Problem
     if column.cut:
         problems.add(f"{kind}-cut", f"{column.cut} of {int(column.present.sum())} cells are longer than the codec's "
                                     "limit and lose their end", column=name)
+    if column.filled:
+        problems.add(f"{kind}-filled", f"{column.filled} of {int(column.present.sum())} cells lack values, filled "
+                                       "from their neighbours", column=name)

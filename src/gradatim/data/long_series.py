@@ -105,7 +105,7 @@ def _gathered(
     table: Table, name: str, parts: Sequence[str], order: list[np.ndarray], values: np.ndarray, notes: list[str]
 ) -> Table:
     frame, kept, varying = table.frame, [], []
-    firsts = np.array([group[0] for group in order], dtype=np.int64)
+    firsts = np.array([group.min() for group in order], dtype=np.int64)
     for column in frame.columns:
         if column in parts[1:]:
             continue
