@@ -168,5 +168,6 @@ def _by_peaks(looked: list[np.ndarray]) -> tuple[int, str]:
     for season in [m for m in peaks if mean[m - 1] >= NEARLY * highest]:
         share = np.mean([is_seasonal(values, season) for values in looked if len(values) >= 3 * season])
         if mean[season - 1] > max(limit, 0.2) and share >= 0.5:
-            return season, f"season of {season} steps: the first high peak of the autocorrelation, {mean[season - 1]:.2f}"
+            return season, (f"season of {season} steps: the first high peak of the autocorrelation, "
+                            f"{mean[season - 1]:.2f}")
     return 1, "no season: no peak of the autocorrelation is above chance"
