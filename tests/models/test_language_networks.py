@@ -34,7 +34,9 @@ def plainly(network: CausalTransformer, ids: torch.Tensor) -> torch.Tensor:
             mixed = torch.zeros_like(x)
             for head in range(heads):
                 part = slice(head * size, (head + 1) * size)
-                qs, ks, vs = q[:, part], k[:, part], v[:, part]
+                low = torch.arange(head * size // 2, (head + 1) * size // 2)
+                halves = torch.cat([low, low + width // 2])  # the first halves of all heads lie before the second
+                qs, ks, vs = q[:, halves], k[:, halves], v[:, part]
                 if network.places is None:
                     qs, ks = turned(qs), turned(ks)
                 for place in range(len(text)):
@@ -109,7 +111,7 @@ def test_cached_equals_uncached(positions: str) -> None:
 
 
 def test_turned_vectors_meet_by_their_distance_alone() -> None:
-    angles = rotary_angles(40, 8)
+    angles = rotary_angles(40, 4)
     query, key = torch.randn(2, 8)
     cosine, sine = angles.cos(), angles.sin()
     queries, keys = rotate(query.expand(40, 8), cosine, sine), rotate(key.expand(40, 8), cosine, sine)

@@ -19,6 +19,7 @@ characters and a few minutes of two cores an LSTM of equal cost learns faster (d
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -61,12 +62,11 @@ class CausalBlock(nn.Module):
         hidden: torch.Tensor | None = None, cache: torch.Tensor | None = None, place: int = 0,
     ) -> torch.Tensor:
         batch, length, width = values.shape
-        parts = self.query_key_value(self.attention_norm(values))
-        parts = parts.view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        if turn is None:
-            query, key, value = parts.unbind(0)
-        else:
-            (query, key), value = rotate(parts[:2], *turn).unbind(0), parts[2]
+        query, key, value = self.query_key_value(self.attention_norm(values)).split(width, dim=2)
+        if turn is not None:
+            query, key = Turn.apply(query, *turn), Turn.apply(key, *turn)
+        query, key = by_head(query, self.heads), by_head(key, self.heads)
+        value = value.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
         if cache is not None:
             cache[0][:, :, place : place + length] = key
             cache[1][:, :, place : place + length] = value
@@ -79,7 +79,6 @@ class CausalBlock(nn.Module):
         values = values + F.dropout(mixed, self.dropout, self.training)
         wide = F.gelu(self.widen(self.feed_forward_norm(values)))
         return values + F.dropout(self.narrow(wide), self.dropout, self.training)
-
 
     def laid_out(self) -> tuple[torch.Tensor, ...]:
         """Norms and matrices for `vectors @ matrix`, in memory as one vector at a time is multiplied fastest.
@@ -116,7 +115,7 @@ class CausalTransformer(nn.Module):
         self.context, self.vocabulary, self.num_features = context, vocabulary, width
         self.num_classes, self.heads = num_classes, heads
         self.head = nn.Linear(width, num_classes) if num_classes else nn.Identity()
-        angles = rotary_angles(context, width // heads)
+        angles = rotary_angles(context, width // heads // 2)
         self.register_buffer("cosine", angles.cos())
         self.register_buffer("sine", angles.sin())
         self.cosine: torch.Tensor
@@ -153,7 +152,7 @@ class CausalTransformer(nn.Module):
             values = values + self.places.weight[place : place + length]
         else:
             reach = slice(place, place + length)
-            turn = (self.cosine[reach].to(values.dtype), self.sine[reach].to(values.dtype))
+            turn = (self.cosine[reach].repeat(1, self.heads), self.sine[reach].repeat(1, self.heads))
         values = self.dropout(values)
         hidden = None
         if cache is None and length <= PLAIN_LENGTH and torch.is_grad_enabled() and values.device.type == "cpu":
@@ -190,15 +189,16 @@ class CausalTransformer(nn.Module):
             raise ValueError(f"expected at most {self.context} tokens, received {place + 1}")
         values = self.embedding.weight[ids]
         batch, width = values.shape
-        cosine, sine = self.cosine[place], self.sine[place]
+        cosine, sine = self.cosine[place].repeat(self.heads), self.sine[place].repeat(self.heads)
         if self.places is not None:
             values = values + self.places.weight[place]
         for kept, (attention_norm, wide, output, norm, widen, narrow) in zip(cache.values, cache.weights):
-            parts = torch.mm(F.layer_norm(values, (width,), attention_norm), wide).view(batch, 3, self.heads, -1)
+            parts = torch.mm(F.layer_norm(values, (width,), attention_norm), wide).view(batch, 3, width)
             query_key = parts[:, :2] if self.places is not None else rotate(parts[:, :2], cosine, sine)
-            kept[0, :, :, place], kept[1, :, :, place] = query_key[:, 1], parts[:, 2]
+            query_key = by_head(query_key, self.heads)
+            kept[0, :, :, place], kept[1, :, :, place] = query_key[:, :, 1], parts[:, 2].view(batch, self.heads, -1)
             mixed = F.scaled_dot_product_attention(
-                query_key[:, 0, :, None], kept[0, :, :, : place + 1], kept[1, :, :, : place + 1])
+                query_key[:, :, :1], kept[0, :, :, : place + 1], kept[1, :, :, : place + 1])
             values = torch.addmm(values, mixed.reshape(batch, width), output)
             wider = F.gelu(torch.mm(F.layer_norm(values, (width,), norm), widen))
             values = torch.addmm(values, wider, narrow)
@@ -217,19 +217,43 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, hidden: 
     return (scores.softmax(-1).to(value.dtype) @ value).view(batch, heads, length, size)
 
 
-def rotary_angles(length: int, width: int) -> torch.Tensor:
-    """The angle of each place and pair of coordinates, (length, width): place · 10000^(−2i/width), the halves alike."""
-    rate = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
-    return (torch.arange(length, dtype=torch.float32)[:, None] * rate).repeat(1, 2)
+def rotary_angles(length: int, pairs: int) -> torch.Tensor:
+    """The angle of each place and pair of coordinates of a head, (length, pairs): place · 10000^(−i/pairs)."""
+    rate = 10000.0 ** (-torch.arange(pairs, dtype=torch.float32) / pairs)
+    return torch.arange(length, dtype=torch.float32)[:, None] * rate
+
+
+def by_head(values: torch.Tensor, heads: int) -> torch.Tensor:
+    """(B, L, width) → (B, heads, L, width / heads); the first halves of all heads lie before the second halves."""
+    batch, length, width = values.shape
+    parts = values.view(batch, length, 2, heads, width // heads // 2)
+    return parts.permute(0, 3, 1, 2, 4).reshape(batch, heads, length, width // heads)
+
+
+class Turn(torch.autograd.Function):
+    """`rotate` with its gradient, which is turning back: nothing of the values is kept."""
+
+    @staticmethod
+    def forward(context: Any, values: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
+        context.save_for_backward(cosine, sine)
+        return rotate(values, cosine, sine)
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+        cosine, sine = context.saved_tensors
+        return rotate(gradient, cosine, -sine), None, None
 
 
 def rotate(values: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
     """Turn pairs (i, i + half) of the last axis by the angle of their place (Su et al. 2021, eq. 34).
 
-    values (…, L, width); cosine, sine (L, width). Products of two turned vectors hang on the distance of their places.
+    values (…, L, width); cosine, sine (L, width / 2). Products of two turned vectors hang on the distance of their
+    places alone. The halves are those of all heads together: long rows of memory.
     """
-    low, high = values.chunk(2, dim=-1)
-    return values * cosine + torch.cat([-high, low], dim=-1) * sine
+    half = values.shape[-1] // 2
+    low, high = values[..., :half], values[..., half:]
+    cosine, sine = cosine.to(values.dtype), sine.to(values.dtype)
+    return torch.cat([low * cosine - high * sine, high * cosine + low * sine], dim=-1)
 
 
 def causal_transformer(
