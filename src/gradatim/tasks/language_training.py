@@ -1,8 +1,8 @@
 """The network of a language model: its size and length of training from a measured forecast, then training.
 
-Candidates are literal sizes of an LSTM and of a causal transformer. The largest whose forecast still reads the
-training text PASSES times is taken: fewer passes leave it untaught, and a smaller net read oftener has learned all
-that it can hold.
+Candidates are literal sizes of an LSTM and of a causal transformer. The largest whose forecast still reads
+TOKENS_PER_WEIGHT tokens for each of its weights is taken: with fewer it stays untaught, and a smaller one with more has
+learned all that it can hold (Hoffmann et al. 2022 find about 20 where text is plenty and training long).
 """
 
 import time
@@ -48,7 +48,7 @@ WINDOW = 64  # tokens between which a recurrent network's gradient is cut
 RATES = {"recurrent": 1e-2, "transformer": 8e-3}
 OPTIMIZERS = {"recurrent": "adamw", "transformer": "muon"}
 DECAY = {"recurrent": 0.01, "transformer": 0.1}
-PASSES = {"recurrent": 10.0, "transformer": 8.0}
+TOKENS_PER_WEIGHT = 5.0  # weights of tables apart
 MOST_PASSES = 30.0
 ROUNDS = 12  # after each of which the development texts are read
 DEVELOPMENT_TOKENS = 40_000  # of them at each round
@@ -137,7 +137,7 @@ class NetworkTraining:
         shape = ", ".join(f"{name} {value}" for name, value in SIZES[self.family][size].items())
         why = (f"{self.family} network of {weights:,} weights ({shape}, dropout {dropout:g}), {steps} steps of "
                f"{self.tokens_per_step(size):,} tokens: {passes:.1f} passes over the training text"
-               + (f", forecast {pace * steps:.0f} s" if pace else ""))
+               + (f", forecast {pace * steps:.0f} s on {placement.threads} threads" if pace else ""))
         return {"plan": plan.to_json(), "blueprint": blueprint, "length": self.window(size), "why": why,
                 "passes": passes, "weights": weights}
 
@@ -151,12 +151,17 @@ class NetworkTraining:
 
     def largest(self) -> int:
         """The largest size with no more weights than four times the tokens of the text."""
-        fitting = [size for size in range(len(SIZES[self.family]))
-                   if sum(t.numel() for t in meta(self.blueprint(size, 0.0)).parameters()) <= 4 * self.size]
+        fitting = [size for size in range(len(SIZES[self.family])) if self.weights(size) <= 4 * self.size]
         return max(fitting, default=0)
 
+    def weights(self, size: int) -> int:
+        """Weights of a size, those of its tables apart."""
+        network = meta(self.blueprint(size, 0.0))
+        tables = sum(t.numel() for m in network.modules() if isinstance(m, torch.nn.Embedding) for t in m.parameters())
+        return sum(t.numel() for t in network.parameters()) - tables
+
     def fastest_enough(self, placement: Placement, size: int, seconds: float) -> tuple[Placement, int, float]:
-        """Placement, size and its measured seconds a step: the largest that reads the text PASSES times in the seconds.
+        """Placement, size and its measured seconds a step: the largest with TOKENS_PER_WEIGHT in the seconds.
 
         One thread is tried too: small steps gain little from a second, and lose where other programs hold the cores.
         """
@@ -167,10 +172,11 @@ class NetworkTraining:
             found = self.pace(size, alone, trial)
             placement, pace = (alone, found) if found < ONE_THREAD * pace else (placement, pace)
         while True:
-            reads = 0.9 * seconds / pace * self.tokens_per_step(size) / self.size
-            if size == 0 or reads >= PASSES[self.family]:
+            tokens = min(0.9 * seconds / pace * self.tokens_per_step(size), MOST_PASSES * self.size)
+            share = tokens / self.weights(size) / TOKENS_PER_WEIGHT
+            if size == 0 or share >= 1:
                 return placement, size, pace
-            size -= 2 if size > 1 and reads < PASSES[self.family] / 6 else 1
+            size -= 2 if size > 1 and share < 0.1 else 1
             pace = self.pace(size, placement, trial)
 
     def pace(self, size: int, placement: Placement, seconds: float) -> float:
