@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from gradatim.data.batch import Batch
 from gradatim.data.table import Table
+from gradatim.models.sequence.attention_translator import LEAST
 from gradatim.nn.mask import length_mask
 from gradatim.randomness import generator
-from gradatim.tasks.translation_tokens import BOUNDARY, PADDING, Encoded, PairTokens
+from gradatim.tasks.translation_tokens import BOUNDARY, PADDING, PairTokens
 
 SOURCE, TARGET = "source", "target"
 
@@ -52,18 +53,11 @@ class EncodedPairs:
 
     def __init__(self, tokens: PairTokens, texts: Texts, rows: np.ndarray) -> None:
         self.rows = rows
-        self.sources: list[Encoded] = []
-        self.targets: list[np.ndarray] = []
-        self.cut_sources = self.cut_targets = 0
-        for row in rows:
-            source, target = texts.sources[row], texts.targets[row]
-            assert source is not None and target is not None
-            encoded = tokens.source(source)
-            ids, cut = tokens.target(target, encoded.literals)
-            self.sources.append(encoded)
-            self.targets.append(ids)
-            self.cut_sources += encoded.cut
-            self.cut_targets += cut
+        self.sources = tokens.all_sources([str(texts.sources[row]) for row in rows])
+        found = tokens.all_targets([str(texts.targets[row]) for row in rows], self.sources)
+        self.targets = [ids for ids, _ in found]
+        self.cut_sources = sum(encoded.cut for encoded in self.sources)
+        self.cut_targets = sum(cut for _, cut in found)
         self.lengths = np.array([max(len(source.ids), len(target) + 1)
                                  for source, target in zip(self.sources, self.targets)], dtype=np.int64)
 
@@ -122,13 +116,24 @@ class Buckets:
         return [parts[place] for place in random.permutation(len(parts))]
 
 
-def teach(network: nn.Module, batch: Batch) -> Tensor:
-    """Teacher forcing: logits (tokens, V) of every expected token of the batch, given the true ones before it."""
+Taught = tuple[Tensor, Tensor | None, Tensor | None]
+
+
+def teach(network: nn.Module, batch: Batch) -> Taught:
+    """Teacher forcing: logits (tokens, V) of every expected token of the batch, given the true ones before it.
+
+    Where the network has a lexicon: also its gate and the lexicon's share of each expected token, (tokens,) each.
+    """
     source, target = batch.inputs[SOURCE], batch.targets[TARGET]
     assert isinstance(source, dict) and isinstance(target, dict)
     translator: Any = network
-    features = translator.teach(source["ids"], source["lengths"], target["written"])
-    return translator.logits(features[length_mask(target["lengths"], target["written"].shape[1])])
+    real = length_mask(target["lengths"], target["written"].shape[1])
+    if getattr(translator, "gate", None) is None:
+        features = translator.teach(source["ids"], source["lengths"], target["written"])
+        return translator.logits(features[real]), None, None
+    features, gate, shares = translator.lexical(source["ids"], source["lengths"], target["written"],
+                                                target["expected"])
+    return translator.logits(features[real]), gate[real], shares[real]
 
 
 def expected_of(batch: Batch) -> Tensor:
@@ -139,11 +144,21 @@ def expected_of(batch: Batch) -> Tensor:
 
 
 class CrossEntropy:
-    """Mean cross entropy of a token; `smoothing` of the probability goes to all tokens alike (Szegedy et al. 2016)."""
+    """Mean cross entropy of a token; `smoothing` of the probability goes to all tokens alike (Szegedy et al. 2016).
+
+    With a lexicon the true token's probability is the mixture's; the smoothing holds for the softmax.
+    """
 
     def __init__(self, smoothing: float) -> None:
         self.smoothing = smoothing
 
-    def __call__(self, output: Tensor, batch: Batch) -> Tensor:
-        """output float32 (tokens, V)."""
-        return F.cross_entropy(output, expected_of(batch), label_smoothing=self.smoothing)
+    def __call__(self, output: Taught, batch: Batch) -> Tensor:
+        """output: as `teach` gives it."""
+        logits, gate, shares = output
+        expected = expected_of(batch)
+        if gate is None or shares is None:
+            return F.cross_entropy(logits.float(), expected, label_smoothing=self.smoothing)
+        logs = logits.float().log_softmax(1)
+        own = logs.gather(1, expected[:, None])[:, 0].exp()
+        true = -torch.log((1 - gate) * own + gate * shares + LEAST).mean()
+        return (1 - self.smoothing) * true - self.smoothing * logs.mean() if self.smoothing else true

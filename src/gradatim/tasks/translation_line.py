@@ -33,6 +33,7 @@ OPTIONS = {
     "network": f"{', '.join(NETWORKS)} or none", "source": "the input column, where there are several texts",
     "beams": f"1 to {MOST_BEAMS} (4)", "length_penalty": "α of Wu et al. 2016 (0.6)",
     "attention": f"{', '.join(LOOKS)} (general)", "feeding": "yes or no: input feeding of Luong et al. (no)",
+    "lexicon": "yes or no: a table of subwords beside the attention network (yes)",
     "cell": f"{' or '.join(GATES)} (gru)", "width": "of the network", "layers": "of the network",
     "dropout": "0 to 0.9", "vocabulary": "subwords", "batch_tokens": "padded tokens of a batch, a side",
     "learning_rate": "of AdamW (0.002)", "sentences": "that the lead of a summary has (1)",
@@ -238,7 +239,8 @@ def _final(
 
 def _check(options: Mapping[str, str]) -> None:
     """Refuse values that no option takes, before anything is fitted."""
-    choices = {"network": (*NETWORKS, "none"), "attention": LOOKS, "cell": tuple(GATES), "feeding": ("yes", "no")}
+    choices = {"network": (*NETWORKS, "none"), "attention": LOOKS, "cell": tuple(GATES), "feeding": ("yes", "no"),
+               "lexicon": ("yes", "no")}
     for name, allowed in choices.items():
         if name in options and options[name] not in allowed:
             raise GradatimError(f"--option {name}={options[name]}: expected one of {', '.join(allowed)}")

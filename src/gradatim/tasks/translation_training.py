@@ -15,6 +15,7 @@ from torch import nn
 
 from gradatim.data.batch import Batch
 from gradatim.device import Placement, autocast, choose
+from gradatim.estimators.alignment import WordTable, fit_word_table
 from gradatim.models.address import build
 from gradatim.randomness import generator, seed_of
 from gradatim.tasks.line import Job
@@ -37,6 +38,8 @@ ANSWER_SHARE = 0.2  # of the time that is left is kept for writing
 MOST_PAIRS_SEEN = 2_000_000
 # Pairs from which a Transformer may be worth its steps, and how often it must be able to see each.
 TRANSFORMER_PAIRS, TRANSFORMER_EPOCHS = 20_000, 12
+LEXICON = 8  # translations that the network's lexicon has of a subword
+MOST_ALIGNED = 100_000  # pairs that the lexicon is fitted on
 TRIAL_SHARE = 0.02  # of the time, for each thing that is tried
 
 
@@ -94,6 +97,7 @@ class _Stage:
     pairs: EncodedPairs
     watched: EncodedPairs
     known: tuple[np.ndarray, np.ndarray]
+    tables: list[WordTable] = field(default_factory=list)
 
     @classmethod
     def prepared(cls, job: Job, texts: Texts, column: str, rows: np.ndarray, held: np.ndarray) -> "_Stage":
@@ -126,7 +130,17 @@ class _Stage:
                     "dropout": dropout / 2}
         return {"width": width, "layers": int(options.get("layers") or 1), "cell": options.get("cell", "gru"),
                 "attention": options.get("attention", "general"), "dropout": dropout,
+                "lexicon": 0 if options.get("lexicon") == "no" else LEXICON,
                 "feeding": options.get("feeding", "no") == "yes"}
+
+    def table(self) -> WordTable:
+        """t(f|e) of subwords, from an even choice of the training pairs; fitted once."""
+        if not self.tables:
+            step = -(-len(self.pairs) // MOST_ALIGNED)
+            self.tables.append(fit_word_table(
+                [list(map(str, source.ids)) for source in self.pairs.sources[::step]],
+                [list(map(str, target)) for target in self.pairs.targets[::step]], rounds=6, kept=LEXICON))
+        return self.tables[0]
 
     def buckets(self, budget: int) -> Buckets:
         """The batches of the training pairs."""
@@ -138,10 +152,23 @@ class _Stage:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.job.seed, "weights", name))
             network = build(blueprint)
+        if settings["arguments"].get("lexicon"):
+            give_lexicon(network, self.table())
         options = self.job.options
         return TranslatorMember(self.column, self.tokens, blueprint, network, placement,
                                 int(options.get("beams", 4)), float(options.get("length_penalty", 0.6)), False,
                                 *self.known)
+
+
+def give_lexicon(network: nn.Module, table: WordTable) -> None:
+    """Write a table of subwords, spelled as their ids, into the network's lexicon; shares add up to 1 or less."""
+    translator: Any = network
+    ids, shares = translator.lexicon_ids, translator.lexicon_shares
+    for word, place in table.places.items():
+        span = slice(int(table.starts[place]), min(int(table.starts[place + 1]), int(table.starts[place]) + LEXICON))
+        count = span.stop - span.start
+        ids[int(word), :count] = torch.tensor([int(table.targets[code]) for code in table.codes[span]])
+        shares[int(word), :count] = torch.from_numpy(table.shares[span].copy())
 
 
 def _decided(stage: _Stage) -> dict[str, Any]:
@@ -245,10 +272,10 @@ def token_loss(member: TranslatorMember, pairs: EncodedPairs, budget: int) -> fl
     for places in Buckets(pairs.lengths, budget, 0).epoch(0) if len(pairs) else []:
         batch = pairs.batch(places).to(member.placement.device)
         with autocast(member.placement):
-            logits = teach(network, batch)
-        expected = expected_of(batch)
-        total += float(nn.functional.cross_entropy(logits.float(), expected, reduction="sum"))
-        count += len(expected)
+            taught = teach(network, batch)
+        tokens = len(expected_of(batch))
+        total += float(CrossEntropy(0.0)(taught, batch)) * tokens
+        count += tokens
     network.train(training)
     return total / max(count, 1)
 
