@@ -146,11 +146,12 @@ def expected_of(batch: Batch) -> Tensor:
 class CrossEntropy:
     """Mean cross entropy of a token; `smoothing` of the probability goes to all tokens alike (Szegedy et al. 2016).
 
-    With a lexicon the true token's probability is the mixture's; the smoothing holds for the softmax.
+    With a lexicon the true token's probability is the mixture's. `alone` is the share of the loss that the softmax then
+    has for itself: else a lexicon that is half right keeps the softmax from ever being asked.
     """
 
-    def __init__(self, smoothing: float) -> None:
-        self.smoothing = smoothing
+    def __init__(self, smoothing: float, *, alone: float = 0.0) -> None:
+        self.smoothing, self.alone = smoothing, alone
 
     def __call__(self, output: Taught, batch: Batch) -> Tensor:
         """output: as `teach` gives it."""
@@ -159,6 +160,9 @@ class CrossEntropy:
         if gate is None or shares is None:
             return F.cross_entropy(logits.float(), expected, label_smoothing=self.smoothing)
         logs = logits.float().log_softmax(1)
-        own = logs.gather(1, expected[:, None])[:, 0].exp()
-        true = -torch.log((1 - gate) * own + gate * shares + LEAST).mean()
-        return (1 - self.smoothing) * true - self.smoothing * logs.mean() if self.smoothing else true
+        own = logs.gather(1, expected[:, None])[:, 0]
+        mixed = -torch.log((1 - gate) * own.exp() + gate * shares + LEAST).mean()
+        if not self.alone:
+            return mixed
+        softmax = (self.smoothing - 1) * own.mean() - self.smoothing * logs.mean()
+        return (1 - self.alone) * mixed + self.alone * softmax

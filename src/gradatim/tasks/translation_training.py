@@ -38,6 +38,7 @@ ANSWER_SHARE = 0.2  # of the time that is left is kept for writing
 MOST_PAIRS_SEEN = 2_000_000
 # Pairs from which a Transformer may be worth its steps, and how often it must be able to see each.
 TRANSFORMER_PAIRS, TRANSFORMER_EPOCHS = 20_000, 12
+ALONE = 0.5  # share of the loss that the softmax beside a lexicon has for itself
 LEXICON = 8  # translations that the network's lexicon has of a subword
 MOST_ALIGNED = 100_000  # pairs that the lexicon is fitted on
 TRIAL_SHARE = 0.02  # of the time, for each thing that is tried
@@ -229,7 +230,7 @@ def _plan(stage: _Stage, placement: Placement, pace: float, per_epoch: int, left
 
 
 def _step(network: nn.Module, plan: Plan) -> Supervised:
-    return Supervised(network, CrossEntropy(plan.label_smoothing), plan, forward=teach)
+    return Supervised(network, CrossEntropy(plan.label_smoothing, alone=ALONE), plan, forward=teach)
 
 
 def _run(
