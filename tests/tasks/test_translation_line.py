@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import gradatim as gd
+import gradatim.run
 from gradatim.errors import GradatimError
 
 VERBS = {"open": "öffne", "close": "schließe", "save": "sichere", "delete": "lösche", "find": "finde"}
@@ -85,7 +86,7 @@ def test_resumed_it_ends_with_the_same_bits(run, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "pairs.csv", output=tmp_path / "run")
     monkeypatch.undo()
-    resumed = gd.resume(tmp_path / "run")
+    resumed = gradatim.run.resume(tmp_path / "run")
     mine, theirs = (one.artifact.ensemble.members[0].to_state()[1] for one in (run, resumed))
     assert all(np.array_equal(np.asarray(mine[name]), np.asarray(theirs[name])) for name in mine)
     assert [row["loss"] for row in resumed.facts["history"]["attention translator"]] == [
