@@ -3,8 +3,9 @@
     python -m bench language-race FILE [--seconds 180] [--threads 2] [--skip-plain] [--network recurrent]
 
 All see the same training texts and are scored on the same test texts, which nobody chose by. The plain loop trains 4
-layers, 128 wide, 64 tokens of context, batches of 12, AdamW, in float32 until the time is over, its learning rate
-falling from 1e-3 to 1e-4 by a cosine over the steps that were forecast. xz compresses the test texts alone, and after
+layers, 128 wide, 64 tokens of context, batches of 12, AdamW, in float32, its learning rate falling from 1e-3 to 1e-4 by a
+cosine over the steps that were forecast, until it has had as many seconds of the processor as the whole run of ours: on
+a machine that others use the clock on the wall would not be fair. xz compresses the test texts alone, and after
 the training texts (the growth of the archive), which is its way of having seen them.
 """
 
@@ -42,10 +43,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--skip-plain", action="store_true")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    began = time.perf_counter()
+    began, processor = time.perf_counter(), time.process_time()
     run = gd.fit(options.file, task="language-model", minutes=options.seconds / 60, levers=True, say=print,
                  output=options.output, force=True, options={"network": options.network})
-    seconds = time.perf_counter() - began
+    seconds, processor = time.perf_counter() - began, time.process_time() - processor
     texts = parted(run, options.file)
     rows: list[dict[str, Any]] = []
     for one in run.facts["candidates"]:
@@ -54,14 +55,14 @@ def main(arguments: list[str] | None = None) -> None:
     score = run.facts["scores"]["metrics"]["bits_per_character"]
     rows.append({"what": "gradatim fit, its choice: " + run.facts["answer"]["name"],
                  "bits per character, test": round(score["value"], 4),
-                 "interval": f"{score['low']:.3f} to {score['high']:.3f}", "seconds": round(seconds)})
+                 "interval": f"{score['low']:.3f} to {score['high']:.3f}", "seconds": round(seconds), "processor seconds": round(processor)})
     for member in run.artifact.ensemble.members:
         given = [np.asarray(one) for one in each(member, run, texts["test"])]
         rows.append({"what": f"its {type(member).__name__} alone",
                      "bits per character, test": round(bits_per_character(given, texts["test"]), 4)})
     rows += compressed(texts)
     if not options.skip_plain:
-        rows.append(with_products("ieee", lambda: plain(texts, options.seconds))())
+        rows.append(with_products("ieee", lambda: plain(texts, processor))())
     command = (f"python -m bench language-race {options.file.name} --seconds {options.seconds:g} "
                f"--threads {options.threads} --network {options.network}")
     print(report(f"language_race_{options.file.stem}", command, rows,
@@ -102,9 +103,9 @@ def plain(texts: dict[str, list[str]], seconds: float) -> dict[str, Any]:
     torch.manual_seed(0)
     network = PlainGPT(**SHAPE, vocabulary=len(tokens))
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3, betas=(0.9, 0.99), weight_decay=0.1)
-    began, taken, forecast = time.perf_counter(), 0, 2000
+    began, wall, taken, forecast = time.process_time(), time.perf_counter(), 0, 2000
     while True:
-        gone = time.perf_counter() - began
+        gone = time.process_time() - began
         if gone > seconds:
             break
         if taken in (20, 200):
@@ -125,7 +126,8 @@ def plain(texts: dict[str, list[str]], seconds: float) -> dict[str, Any]:
     with torch.inference_mode():
         given = windowed_probabilities(network, [tokens.ids(text) for text in texts["test"]], "cpu")
     return {"what": "nanoGPT's CPU setting, plain loop",
-            "bits per character, test": round(bits_per_character(given, texts["test"]), 4), "seconds": round(seconds),
+            "bits per character, test": round(bits_per_character(given, texts["test"]), 4), "processor seconds": round(seconds),
+            "seconds": round(time.perf_counter() - wall),
             "note": f"{taken:,} steps of {BATCH} × {SHAPE['context']} tokens, last training loss "
                     f"{float(loss.detach()) / math.log(2):.2f} bits"}
 

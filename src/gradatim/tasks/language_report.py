@@ -17,7 +17,8 @@ SAMPLES = 3
 SAMPLE_TOKENS = 200
 PASSAGES = 3
 PASSAGE_TOKENS = 240
-MOST_BITS = 16.0  # surprise that is drawn darkest
+MOST_BITS = 12.0  # surprise that is drawn darkest
+SHADES = 4
 
 
 def sections(
@@ -85,7 +86,11 @@ def marked(task: LanguageModel, text: str, given: np.ndarray, note: str) -> dict
         spent += -float(np.log2(probability))
         if not piece:
             continue  # the halves of a spelling count to the character that they make
-        parts.append({"text": piece, "label": None, "weight": min(spent / MOST_BITS, 1.0)})
+        weight = round(SHADES * min(spent / MOST_BITS, 1.0)) / SHADES
+        if parts and parts[-1]["weight"] == weight:  # what has one shade is one piece, which is easier to read
+            parts[-1]["text"] += piece
+        else:
+            parts.append({"text": piece, "label": None, "weight": weight})
         spent = 0.0
     if len(pieces) < len(given) - 1:
         parts.append({"text": " …", "label": None, "weight": None})
@@ -101,8 +106,8 @@ def growth(texts: Sequence[str], answers: Sequence[np.ndarray]) -> dict[str, Any
         part = [given[low:high] for given in answers if len(given) > low]
         count = sum(map(len, part))
         if count >= 30:
-            x.append(float((low + high) / 2))
+            x.append(float(np.log2((low + high + 1) / 2)))
             y.append(float(-np.log2(np.concatenate(part)).mean()))
     return {"title": "What context is worth", "text": "Mean surprise of a token by its place in the text.", "items": [
-        {"kind": "lines", "title": "Bits by place", "x": {"label": "place in the text, tokens"},
+        {"kind": "lines", "title": "Bits by place", "x": {"label": "log₂ of the place in the text"},
          "y": {"label": "bits a token"}, "series": [{"name": "test texts", "x": x, "y": y}]}]}
