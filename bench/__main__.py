@@ -15,6 +15,7 @@ BENCHMARKS = {
     "loading": "decoding folders of JPEG and PNG, and augmenting, against torch's DataLoader with PIL",
     "series": "series classified against aeon and dynamic time warping; --sweep: transforms by length and rows",
     "time-to-accuracy": "seconds to 90 and 92 % on Fashion-MNIST against the Keras and PyTorch tutorials",
+    "text-encoder": "MiniLM reading texts against transformers; what it is worth on glosses and emoji",
     "vision": "LeNet-5 and a small ResNet on Fashion-MNIST against PyTorch, Lightning, Keras, skorch",
 }
 

@@ -75,7 +75,7 @@ def test_padding_and_neighbours_change_nothing():
 def test_unit_vectors_have_length_one():
     with torch.device("meta"):
         assert minilm(unit=True).unit
-    network = bert(num_classes=0, vocabulary=30)
+    network = bert(num_classes=0, vocabulary=30).eval()
     network.unit = True
     lengths = network(torch.randint(1, 30, (3, 5)), torch.tensor([5, 3, 1])).norm(dim=1)
     torch.testing.assert_close(lengths, torch.ones(3))

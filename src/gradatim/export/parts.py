@@ -218,7 +218,8 @@ def check(member: Member) -> None:
     advice = "export with --networks-only, which leaves it out of the average, or fit with --estimator or --epochs"
     if isinstance(member, Head):
         for block in member.blocks:
-            if block.kind not in ("frozen", "image"):
+            words = any(codec.kind == "text" for codec in block.codecs.values())
+            if block.kind not in ("frozen", "image") or words:
                 raise GradatimError(f"export: expected members that are networks, found a head on {block.kind} "
                                     f"features of '{block.columns[0]}'; {advice}")
         if not hasattr(member.estimator, "coef_") or not hasattr(member.estimator, "intercept_"):

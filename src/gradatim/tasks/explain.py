@@ -23,6 +23,7 @@ from gradatim.evaluate.explain.check import randomisation
 from gradatim.evaluate.explain.explanation import METHODS, Explanation, Part
 from gradatim.evaluate.explain.removal import leave_one_out, occlusion, pieces
 from gradatim.evaluate.thumbnails import LONGEST_SECONDS, MOST_BYTES, MOST_PIXELS
+from gradatim.tasks.explain_frozen import can_pass, frozen_parts
 from gradatim.tasks.explain_head import head_parts, is_linear
 from gradatim.tasks.explain_network import GRADIENT_METHODS, cut_words, network_parts
 from gradatim.tasks.heads import Head
@@ -102,7 +103,8 @@ def explain_rows(
             parts = _Removal(ensemble, task, source.table, place, chosen, across).parts(kinds)
             score, reference = float(score_of_answers(task, answers[place : place + 1], chosen)[0]), None
         elif isinstance(member, Head):
-            parts, score, reference = head_parts(member, source, place, chosen)
+            parts, score, reference = (frozen_parts(member, source, place, chosen, method)
+                                       if method in GRADIENT_METHODS else head_parts(member, source, place, chosen))
         else:
             parts, score, reference = network_parts(member, source, place, chosen, method)
         stages: list[tuple[float, float]] = []
@@ -165,11 +167,11 @@ def _asked(ensemble: Ensemble, method: str) -> tuple[Any, float]:
     used = sorted(zip(ensemble.weights, ensemble.members), key=lambda pair: -pair[0])
     total = sum(ensemble.weights)
     for weight, member in used:
-        if weight > 0 and (isinstance(member, NetworkMember) if method in GRADIENT_METHODS
+        if weight > 0 and (isinstance(member, NetworkMember) or can_pass(member) if method in GRADIENT_METHODS
                            else isinstance(member, Head) and is_linear(member)):
             return member, weight / total
     there = ", ".join(sorted({type(member).__name__.lower() for weight, member in used if weight > 0}))
-    wanted = "a network" if method in GRADIENT_METHODS else "a linear head"
+    wanted = "a network (or a linear head on a pretrained one)" if method in GRADIENT_METHODS else "a linear head"
     raise GradatimError(f"method {method}: expected a run that is answered by {wanted}, this one is by {there}; "
                         "use removal, which holds for every run")
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from gradatim.data.batch import Batch, Field
+from gradatim.data.codecs.bert_tokens import BertTokens
 from gradatim.evaluate.explain.explanation import Part
 from gradatim.evaluate.explain.gradients import (
     grad_cam,
@@ -218,6 +219,8 @@ def _part(score: NetworkScore, name: str, cell: Any, found: torch.Tensor, method
 
 def token_words(codec: Any, text: str, scores: np.ndarray) -> tuple[tuple[str, float], ...]:
     """The pieces of a text with the sum of their tokens' scores; what lies between them, and beyond the cut, has 0."""
+    if isinstance(codec.tokens, BertTokens):
+        scores = scores[1:-1]  # the marks of beginning and end are no part of the text
     offsets = codec.tokens.engine.encode(text, add_special_tokens=False).offsets
     spans = pieces(text)
     sums = np.zeros(len(spans))
