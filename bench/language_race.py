@@ -3,10 +3,10 @@
     python -m bench language-race FILE [--seconds 180] [--threads 2] [--skip-plain] [--network recurrent]
 
 All see the same training texts and are scored on the same test texts, which nobody chose by. The plain loop trains 4
-layers, 128 wide, 64 tokens of context, batches of 12, AdamW, in float32, its learning rate falling from 1e-3 to 1e-4 by a
-cosine over the steps that were forecast, until it has had as many seconds of the processor as the whole run of ours: on
-a machine that others use the clock on the wall would not be fair. xz compresses the test texts alone, and after
-the training texts (the growth of the archive), which is its way of having seen them.
+layers, 128 wide, 64 tokens of context, batches of 12, AdamW, in float32, its learning rate falling from 1e-3 to 1e-4
+by a cosine over the steps that were forecast, until it has had as many seconds of the processor as the whole run of
+ours: on a machine that others use the clock on the wall would not be fair. xz compresses the test texts alone, and
+after the training texts (the growth of the archive), which is its way of having seen them.
 """
 
 import argparse
@@ -55,7 +55,8 @@ def main(arguments: list[str] | None = None) -> None:
     score = run.facts["scores"]["metrics"]["bits_per_character"]
     rows.append({"what": "gradatim fit, its choice: " + run.facts["answer"]["name"],
                  "bits per character, test": round(score["value"], 4),
-                 "interval": f"{score['low']:.3f} to {score['high']:.3f}", "seconds": round(seconds), "processor seconds": round(processor)})
+                 "interval": f"{score['low']:.3f} to {score['high']:.3f}", "seconds": round(seconds),
+                 "processor seconds": round(processor)})
     for member in run.artifact.ensemble.members:
         given = [np.asarray(one) for one in each(member, run, texts["test"])]
         rows.append({"what": f"its {type(member).__name__} alone",
@@ -126,8 +127,8 @@ def plain(texts: dict[str, list[str]], seconds: float) -> dict[str, Any]:
     with torch.inference_mode():
         given = windowed_probabilities(network, [tokens.ids(text) for text in texts["test"]], "cpu")
     return {"what": "nanoGPT's CPU setting, plain loop",
-            "bits per character, test": round(bits_per_character(given, texts["test"]), 4), "processor seconds": round(seconds),
-            "seconds": round(time.perf_counter() - wall),
+            "bits per character, test": round(bits_per_character(given, texts["test"]), 4),
+            "processor seconds": round(seconds), "seconds": round(time.perf_counter() - wall),
             "note": f"{taken:,} steps of {BATCH} × {SHAPE['context']} tokens, last training loss "
                     f"{float(loss.detach()) / math.log(2):.2f} bits"}
 
