@@ -15,6 +15,7 @@ from gradatim.data.evidence import Facts
 from gradatim.data.numbers import parse_numbers
 from gradatim.data.rules_places import places
 from gradatim.data.rules_series import series
+from gradatim.data.rules_tags import tags
 from gradatim.errors import SchemaError
 
 FEW_TEXTS = 20
@@ -205,6 +206,7 @@ RULES: tuple[Rule, ...] = (
     files,
     places,
     series,
+    tags,
     typed,
     dates,
     amounts,

@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 from gradatim.errors import DataError
 from gradatim.evaluate import placing
 from gradatim.evaluate.forecasts import FORECASTING
+from gradatim.evaluate.tagging import TAGGING
 from gradatim.evaluate.texts import TEXTS
 
 SMALLEST_PROBABILITY = 1e-15
@@ -27,7 +28,7 @@ class Metric:
     needs_probabilities: bool
     task: Literal[
         "classification", "regression", "localisation", "landmarks", "forecasting", "language-model",
-        "translation", "summarisation",
+        "translation", "summarisation", "tagging",
     ]
     percent: bool = False
 
@@ -59,6 +60,8 @@ METRICS: dict[str, Metric] = {
        for name, (title, percent) in FORECASTING.items()},
     **{name: Metric(title, True, False, "summarisation" if name.startswith("rouge") else "translation")
        for name, title in TEXTS.items()},
+    **{name: Metric(title, rising, False, "tagging", percent=percent)
+       for name, (title, rising, percent) in TAGGING.items()},
 }
 
 

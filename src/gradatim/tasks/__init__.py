@@ -17,14 +17,19 @@ TASKS = {
     "language-model": "gradatim.tasks.language_model.LanguageModel",
     "translation": "gradatim.tasks.translation.Translation",
     "summarisation": "gradatim.tasks.translation.Translation",
+    "tagging": "gradatim.tasks.tagging.Tagging",
 }
-TASK_OF_KIND = {"category": "classification", "number": "regression", "boxes": "localisation", "points": "landmarks"}
+TASK_OF_KIND = {
+    "category": "classification", "number": "regression", "boxes": "localisation", "points": "landmarks",
+    "tags": "tagging",
+}
 # task → module with `fit_line`, see gradatim.tasks.line; the others are fitted by `fit_supervised`
 LINES: dict[str, str] = {
     "language-model": "gradatim.tasks.language_model",
     "forecasting": "gradatim.tasks.forecasting_line",
     "translation": "gradatim.tasks.translation_line",
     "summarisation": "gradatim.tasks.translation_line",
+    "tagging": "gradatim.tasks.tagging_line",
 }
 IN_PICTURES = ("localisation", "landmarks")  # tasks whose target lies in a picture; `fit` is given its column
 

@@ -32,6 +32,9 @@ MEMBERS = {
     "pair-memory": "gradatim.tasks.translation_members.PairMemory",
     "word-by-word": "gradatim.tasks.translation_members.WordByWord",
     "translator": "gradatim.tasks.translation_network.TranslatorMember",
+    "word-table": "gradatim.tasks.tagging_members.WordTable",
+    "feature-crf": "gradatim.tasks.tagging_crf.FeatureCRF",
+    "tagger": "gradatim.tasks.tagging_network.TaggerMember",
 }
 
 

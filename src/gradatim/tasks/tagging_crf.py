@@ -81,7 +81,7 @@ class FeatureCRF:
 
 def fit_crf(
     sentences: Sequence[Sequence[str]], tags: Sequence[np.ndarray], classes: int, *, column: str = "tokens",
-    strength: float = 1.0, max_iter: int = 150, tol: float = 1e-3,
+    strength: float = 1.0, max_iter: int = 60, tol: float = 1e-2,
 ) -> FeatureCRF:
     """Fit to sentences whose tags are class numbers int64 (L,), none of them −1.
 

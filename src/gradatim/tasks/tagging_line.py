@@ -1,0 +1,386 @@
+"""The line of a tagging run: read, list what is wrong, baselines, CRF on features, network, choice, score, refit."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from gradatim.data.codecs.tags import TagsCodec
+from gradatim.data.conll import DOCUMENT, TAGS, TOKENS
+from gradatim.data.schema import Column, Schema
+from gradatim.data.table import Table
+from gradatim.data.token_lists import parse_tokens, write_tokens
+from gradatim.errors import CellError, DataError, GradatimError, SchemaError
+from gradatim.evaluate.advice import advice
+from gradatim.tasks.line import Fitted, Job, check_options
+from gradatim.tasks.members import Ensemble
+from gradatim.tasks.tagging import METRIC_NAMES, Tagging, list_faults
+from gradatim.tasks.tagging_crf import FeatureCRF, fit_crf
+from gradatim.tasks.tagging_members import WordTable
+from gradatim.tasks.tagging_report import sections_of
+from gradatim.tasks.tagging_training import Corpus, Trained, token_loss, train_tagger
+from gradatim.tasks.tagging_words import read_sentences
+
+TOKEN_NAMES = (TOKENS, "words", "token", "word", "text", "sentence")
+TARGET_NAMES = (TAGS, "ner_tags", "ner", "labels", "upos", "pos")
+MOST_GROUPED = 20  # documents from which sentences of one stay on one side of the split
+OPTIONS = {
+    "model": "recurrent, transformer, both or none (the CRF on features alone)", "crf": "yes or no",
+    "characters": "convolution, recurrent or none", "hidden": "width of the reader", "layers": "of the reader",
+    "cell": "lstm, gru, gru_before, rnn", "dropout": "share", "strength": "of the CRF's penalty",
+}
+MODELS = {"recurrent": ("recurrent",), "transformer": ("transformer",), "both": ("recurrent", "transformer"),
+          "none": ()}
+STRENGTHS = (0.3, 1.0)
+NETWORK_SHARE = 0.9  # of the time that is left goes to networks
+
+
+def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Table, Schema]:
+    """One row a sentence: the columns of tokens and tags are found, their cells written as text.
+
+    A file of whole documents keeps the sentences of one on one side of the split.
+    """
+    check_options(options, OPTIONS, "tagging")
+    target = _column_of_tags(schema)
+    tokens = _column_of_tokens(table, schema, target)
+    frame = table.frame
+    for name in (tokens, target):
+        cells = [_written(cell) for cell in table.cells(name)]
+        frame = frame.with_columns(pl.Series(name, cells, dtype=pl.String))
+    columns = []
+    for column in schema.columns:
+        if column.name == tokens:
+            columns.append(Column(tokens, "text", "input", (*column.why, "a token an entry: what is tagged")))
+        elif column.name == target:
+            columns.append(Column(target, "tags", "target", (*column.why, "a tag a token"), column.options))
+        elif column.name == DOCUMENT and column.role in ("input", "ignore", "group"):
+            many = frame.get_column(DOCUMENT).n_unique() >= MOST_GROUPED
+            why = "sentences of one document stay together" if many else "too few documents to divide the rows by them"
+            columns.append(Column(DOCUMENT, "category", "group" if many else "ignore", (why,)))
+        elif column.role == "input":
+            columns.append(Column(column.name, column.kind, "ignore", (*column.why, "tagging reads the tokens alone")))
+        else:
+            columns.append(column)
+    read_again = Table(frame, table.folder, table.lines, table.source, table.notes)
+    return read_again, Schema(tuple(columns), "tagging")
+
+
+def fit_line(job: Job) -> Fitted:
+    """Fit, choose on development sentences by the metric, score once on test sentences, fit again on all."""
+    line = _Line.begun(job)
+    line.count_words()
+    line.fit_features()
+    for model in MODELS[job.options.get("model", "recurrent")]:
+        line.train(model)
+    line.average()
+    best = line.chosen()
+    job.say(f"  {line.why}")
+    facts = line.facts(best)
+    final = line.refitted(best)
+    return Fitted(line.task, final, line.split, {**facts, "answer": line.answer(best)}, line.histories,
+                  line.predictions(best))
+
+
+@dataclass(slots=True)
+class Tried:
+    """A candidate: its members with their weights, answers to development and test rows, what it took."""
+
+    name: str
+    members: tuple[Any, ...]
+    development: np.ndarray
+    test: np.ndarray
+    seconds: float
+    refit: Callable[[], tuple[Any, ...]]
+    note: str = ""
+    weights: tuple[float, ...] = (1.0,)
+    score: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Line:
+    """What the stages share."""
+
+    job: Job
+    task: Tagging
+    corpus: Corpus
+    split: Any
+    parts: dict[str, np.ndarray]
+    tried: list[Tried] = field(default_factory=list)
+    histories: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    plans: dict[str, Any] = field(default_factory=dict)
+    forecast: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    why: str = ""
+    verdict: str = ""
+
+    @classmethod
+    def begun(cls, job: Job) -> "_Line":
+        """Read tokens and tags, list what is wrong, set aside what cannot be learned from."""
+        check_options(job.options, OPTIONS, "tagging")
+        _check_values(job.options)
+        assert job.split is not None
+        table, problems = job.source.table, job.source.problems
+        target = job.schema.targets[0]
+        tokens = job.schema.inputs[0].name
+        sentences = read_sentences(table.cells(tokens), problems=problems, column=tokens, lines=table.lines)
+        cells = table.cells(target.name)
+        codec = TagsCodec(**target.options).fit(cells)
+        before = len(problems)
+        good = list_faults(codec, sentences, cells, problems, column=target.name, lines=table.lines)
+        parts = {name: np.array([row for row in rows if good[row]], dtype=np.int64)
+                 for name, rows in job.split.parts().items()}
+        for name in ("train", "development"):
+            if not len(parts[name]):
+                raise DataError(f"{table.source}: expected sentences with a tag a token in the {name} part, found none")
+        usual = "entity_f1" if codec.kinds else "token_accuracy"
+        metric = job.metric or usual
+        if metric not in METRIC_NAMES or (metric.startswith("entity") and not codec.kinds):
+            raise GradatimError(f"--metric: expected one of {', '.join(METRIC_NAMES)} (those of entities where the "
+                                f"tags are entities), received '{metric}'")
+        task = Tagging(target.name, codec, tokens, metric)
+        labels = task.labels(cells)
+        said = (f"{len(codec.kinds)} types of entities in {codec.scheme}" if codec.kinds
+                else f"{len(codec.tags)} plain tags")
+        job.say(f"tags: {said}; {len(problems) - before} faults listed")
+        line = cls(job, task, Corpus(sentences, labels, tokens), job.split, parts)
+        if len(problems) > before:
+            line.notes.append(f"{len(problems) - before} tags or rows break the rules of {codec.scheme}: see the list "
+                              "of problems; entities are read as CoNLL's scorer reads them")
+        return line
+
+    def count_words(self) -> None:
+        """The baseline: the most frequent tag of each word."""
+        began = time.perf_counter()
+
+        def fit(rows: np.ndarray) -> WordTable:
+            return WordTable.fit(*self._of(rows), len(self.task.codec.tags), column=self.corpus.column)
+
+        member = fit(self.parts["train"])
+        self._add("most frequent tag of each word", member, member.shares_of, time.perf_counter() - began,
+                  lambda: (fit(self._all()),))
+
+    def fit_features(self) -> None:
+        """The CRF on the usual features, its penalty chosen on the development rows."""
+        asked = self.job.options.get("strength")
+        best: tuple[float, FeatureCRF, float, float] | None = None
+        classes = len(self.task.codec.tags)
+        held = self.parts["development"]
+        for strength in STRENGTHS if asked is None else (float(asked),):
+            began = time.perf_counter()
+            crf = fit_crf(*self._of(self.parts["train"]), classes, column=self.corpus.column, strength=strength)
+            answers = crf.marginals([self.corpus.sentences[row] for row in held])
+            loss = token_loss(answers, self.corpus.tags[held])
+            took = time.perf_counter() - began
+            if best is None or loss < best[0]:
+                best = (loss, crf, strength, took)
+            self.job.clock.note("CRF on features", took)
+            if took > 0.1 * self.job.clock.left():
+                break
+        assert best is not None
+        _, crf, strength, took = best
+        self.job.say(f"  CRF on features: {len(crf.keys):,} features, penalty {strength:g}, {took:.1f} s")
+        self._add("CRF on features", crf, crf.marginals, took,
+                  lambda: (fit_crf(*self._of(self._all()), classes, column=self.corpus.column, strength=strength),),
+                  note=f"{len(crf.keys):,} features, penalty {strength:g}")
+
+    def train(self, model: str) -> None:
+        """A network; its share of the time leaves as much for the refit as its rows need."""
+        left = self.job.clock.left(share_kept=1 - NETWORK_SHARE)
+        asked = MODELS[self.job.options.get("model", "recurrent")]
+        share = len(self.parts["train"]) / (len(self.parts["train"]) + len(self._all()))
+        seconds = left * share / (len(asked) - asked.index(model))
+        name = f"{model} tagger"
+        trained = train_tagger(self.job, self.task, self.corpus, self.parts["train"], self.parts["development"],
+                               model=model, name=name, seconds=seconds)
+        self._tell(name, trained)
+
+        def refit() -> tuple[Any, ...]:
+            rows = self._all()
+            needed = trained.seconds * len(rows) / len(self.parts["train"])
+            if self.job.epochs is None and needed > 1.2 * self.job.clock.left():
+                self.notes.append(f"{name}: kept as trained, there was no time to train it again on all rows")
+                return (trained.member,)
+            again = train_tagger(self.job, self.task, self.corpus, rows, np.empty(0, dtype=np.int64), model=model,
+                                 name=f"{name} on all rows", seconds=needed, epochs=trained.best_epoch)
+            self._tell(f"{name} on all rows", again)
+            self.notes.append(f"{name}: trained again on all {len(rows):,} rows for {trained.best_epoch} epochs, the "
+                              "best of the choice")
+            return (again.member,)
+
+        self._add(name, trained.member, trained.member.answered, trained.seconds, refit,
+                  note=f"best epoch {trained.best_epoch} of {len(trained.history)}")
+
+    def average(self) -> None:
+        """The CRF and each network with equal weights: what one knows of spelling the other knows of context."""
+        crf = self.tried[1]
+        for network in self.tried[2:]:
+            self._compare(Tried(
+                f"CRF on features + {network.name}", (*crf.members, *network.members),
+                (crf.development + network.development) / 2, (crf.test + network.test) / 2, 0.0,
+                lambda network=network: (*crf.refit(), *network.refit()),  # type: ignore[misc]
+                "equal weights", (0.5, 0.5)))
+
+    def chosen(self) -> Tried:
+        """The best by the metric on the development rows."""
+        best = max(self.tried, key=lambda tried: tried.score["value"])
+        network = max((tried for tried in self.tried if "tagger" in tried.name), default=None,
+                      key=lambda tried: tried.score["value"])
+        classic = self.tried[1] if len(self.tried) > 1 else self.tried[0]
+        title = self._title()
+        self.why = f"{best.name} has the best {title} on the development sentences ({best.score['value']:.1%})"
+        if network is None:
+            self.verdict = "no network was trained"
+        elif network.score["value"] > classic.score["value"]:
+            self.verdict = (f"the network beats the CRF on features: {network.score['value']:.1%} against "
+                            f"{classic.score['value']:.1%}")
+        else:
+            self.verdict = (f"the network did not beat the CRF on features: {network.score['value']:.1%} against "
+                            f"{classic.score['value']:.1%}")
+        return best
+
+    def refitted(self, best: Tried) -> Ensemble:
+        """The chosen members, fitted again on all labelled rows."""
+        self.job.say("  fitting again on all labelled rows")
+        return Ensemble(best.refit(), best.weights, self.task)
+
+    def answer(self, best: Tried) -> dict[str, Any]:
+        """What was chosen, and why."""
+        return {"name": best.name, "why": self.why, "verdict": self.verdict, "notes": self.notes}
+
+    def facts(self, best: Tried) -> dict[str, Any]:
+        """What the report tells; scores are those of the models that had not seen the test rows."""
+        candidates = [{"name": tried.name, "metric": self.task.metric, **tried.score,
+                       "seconds": round(tried.seconds, 2), "chosen": tried is best, "weight": 1.0 if tried is best else 0.0, "note": tried.note,
+                       "rows": len(self.parts["development"])} for tried in self.tried]
+        facts: dict[str, Any] = {
+            "candidates": candidates, "candidates_note": [self.verdict], "plan": self.plans,
+            "forecast": self.forecast, "history": self.histories,
+        }
+        test = self.parts["test"]
+        if not len(test):
+            return facts
+        labels = self.corpus.tags[test]
+        scores = self.task.score(best.test, labels)
+        scores["compared"] = {tried.name: self._short(self.task.score(tried.test, labels)) for tried in self.tried}
+        facts |= {"scores": scores, "score": {
+            "metric": self.task.metric, **self._short(scores), "rows": len(test),
+            "note": "the models that are saved were then fitted again on all labelled rows"}}
+        sentences = self.task.compared(best.test, labels)
+        tokens = [self.corpus.sentences[row] for row in test]
+        known = {word for row in self.parts["train"] for word in self.corpus.sentences[row]}
+        facts["sections"] = [self._table_of_candidates(scores["compared"]),
+                             *sections_of(sentences, tokens, scores, self.task.codec.kinds, known)]
+        seen = self.parts["train"][:: max(1, len(self.parts["train"]) // 500)]
+        answers = sum(w * self._answered(m, seen) for w, m in zip(best.weights, best.members))
+        training = self._short(self.task.score(np.asarray(answers), self.corpus.tags[seen]))["value"]
+        facts["advice"] = advice(training, best.score["value"], self.tried[0].score["value"], metric=self.task.metric,
+                                 low=best.score["low"], high=best.score["high"])
+        return facts
+
+    def predictions(self, best: Tried) -> dict[str, Any]:
+        """Answers of models that had not seen the rows."""
+        return {name: self.task.predictions(answers, self.parts[name],
+                                            sentences=[self.corpus.sentences[row] for row in self.parts[name]])
+                for name, answers in (("development", best.development), ("test", best.test)) if len(self.parts[name])}
+
+    def _answered(self, member: Any, rows: np.ndarray) -> np.ndarray:
+        ways = {FeatureCRF: "marginals", WordTable: "shares_of"}
+        answer = getattr(member, ways.get(type(member), "answered"))
+        found: np.ndarray = answer([self.corpus.sentences[row] for row in rows])
+        return found
+
+    def _table_of_candidates(self, compared: Mapping[str, Any]) -> dict[str, Any]:
+        rows = [[name, f"{entry['value']:.1%}", f"{entry['low']:.1%} to {entry['high']:.1%}"]
+                for name, entry in compared.items()]
+        return {"title": "Every candidate on the test sentences",
+                "text": "The choice was made on the development sentences; these numbers were not looked at for it.",
+                "items": [{"kind": "table", "columns": ["candidate", self._title(), "95% interval"], "rows": rows}]}
+
+    def _title(self) -> str:
+        return {"entity_f1": "entity F"}.get(self.task.metric, self.task.metric.replace("_", " "))
+
+    def _short(self, scores: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: scores["metrics"][self.task.metric][name] for name in ("value", "low", "high")}
+
+    def _add(
+        self, name: str, member: Any, answer: Callable[[Sequence[Sequence[str]]], np.ndarray], seconds: float,
+        refit: Callable[[], tuple[Any, ...]], note: str = "",
+    ) -> None:
+        answers = [answer([self.corpus.sentences[row] for row in self.parts[part]]) for part in ("development", "test")]
+        self._compare(Tried(name, (member,), answers[0], answers[1], seconds, refit, note))
+
+    def _compare(self, tried: Tried) -> None:
+        scores = self.task.score(tried.development, self.corpus.tags[self.parts["development"]])
+        tried.scores, tried.score = scores, self._short(scores)
+        self.tried.append(tried)
+        self.job.say(f"  {tried.name}: {self._title()} {tried.score['value']:.1%} "
+                     f"({tried.score['low']:.1%} to {tried.score['high']:.1%}) on development sentences")
+
+    def _tell(self, name: str, trained: Trained) -> None:
+        self.histories[name] = trained.history
+        self.plans[name] = {key: value for key, value in trained.plan.items() if isinstance(value, str | int | float)}
+        self.forecast[name] = trained.forecast
+        self.notes.extend(f"{name}: {note}" for note in trained.notes)
+
+    def _of(self, rows: np.ndarray) -> tuple[list[list[str]], list[np.ndarray]]:
+        return [self.corpus.sentences[row] for row in rows], [self.corpus.tags[row] for row in rows]
+
+    def _all(self) -> np.ndarray:
+        return np.sort(np.concatenate(list(self.parts.values())))
+
+
+def _check_values(options: Mapping[str, str]) -> None:
+    words = {"model": tuple(MODELS), "crf": ("yes", "no"), "characters": ("convolution", "recurrent", "none"),
+             "cell": ("lstm", "gru", "gru_before", "rnn")}
+    for name, allowed in words.items():
+        if name in options and options[name] not in allowed:
+            raise GradatimError(f"--option {name}: expected one of {', '.join(allowed)}; received '{options[name]}'")
+    numbers = {"hidden": (2, 4096), "layers": (1, 24), "dropout": (0, 0.95), "strength": (1e-6, 1e6)}
+    for name, (low, high) in numbers.items():
+        try:
+            good = name not in options or low <= float(options[name]) <= high
+            if name in ("hidden", "layers") and name in options:
+                int(options[name])
+        except ValueError:
+            good = False
+        if not good:
+            raise GradatimError(f"--option {name}: expected a number from {low:g} to {high:g}, received "
+                                f"'{options[name]}'")
+
+
+def _column_of_tags(schema: Schema) -> str:
+    if len(schema.targets) == 1:
+        return schema.targets[0].name
+    names = {column.name.lower(): column.name for column in schema.columns}
+    found = next((names[name] for name in TARGET_NAMES if name in names), None)
+    if found is None:
+        raise SchemaError(f"--task tagging: expected a column of tags, found none among {', '.join(names.values())}; "
+                          "name it with --target")
+    return found
+
+
+def _column_of_tokens(table: Table, schema: Schema, target: str) -> str:
+    others = [column.name for column in schema.columns if column.name != target]
+    lowered = {name.lower(): name for name in others}
+    found = next((lowered[name] for name in TOKEN_NAMES if name in lowered), None)
+    if found is None:
+        texts = [c.name for c in schema.inputs if c.name != target and c.kind == "text"]
+        lists = [name for name in others if table.frame.schema[name] == pl.List(pl.String)]
+        if len({*texts, *lists}) != 1:
+            raise SchemaError(f"--task tagging: expected a column of tokens, received {', '.join(others) or 'none'}; "
+                              f"call it '{TOKENS}'")
+        found = (texts + lists)[0]
+    return found
+
+
+def _written(cell: object) -> str | None:
+    """The cell as text that the codecs read; what cannot be read stays as it is, to be listed with its line."""
+    try:
+        entries = parse_tokens(cell)
+    except CellError:
+        return str(cell)
+    return None if entries is None else write_tokens(entries)

@@ -1,0 +1,222 @@
+"""Training a tagger within the time: measure, plan, train on batches of like length, keep the best epoch.
+
+What the clock decides is a stored decision; the rest is a pure function of data and seed, so that a resumed run ends
+with the same weights.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from gradatim.data.batch import Batch
+from gradatim.data.buckets import bucket_order
+from gradatim.device import Placement, choose
+from gradatim.models.address import build
+from gradatim.randomness import generator, seed_of
+from gradatim.tasks.line import Job
+from gradatim.tasks.planning import WORTH, Epochs
+from gradatim.tasks.tagging import Tagging
+from gradatim.tasks.tagging_network import ADDRESSES, TaggerMember
+from gradatim.tasks.tagging_words import Words
+from gradatim.train.checkpoint import load_checkpoint
+from gradatim.train.forecast import measure, plan_for_minutes
+from gradatim.train.history import History
+from gradatim.train.hooks import Checkpoint, Deadline, EarlyStop, KeepBest, Progress
+from gradatim.train.loop import fit
+from gradatim.train.plan import Plan
+from gradatim.train.steps import Supervised
+
+MONITOR = "development_loss"
+FORGET = 0.25  # α of Kiperwasser & Goldberg 2016, § 4: a word seen c times is unknown with probability α / (α + c)
+RATES = {"recurrent": 3e-3, "transformer": 1e-3}
+MOST_EPOCHS, FEWEST_EPOCHS = 80, 4
+WATCHED = 2000  # development rows whose loss is taken after each epoch
+
+
+@dataclass(slots=True)
+class Trained:
+    """A trained tagger and what the report tells of its training."""
+
+    member: TaggerMember
+    plan: dict[str, Any]
+    history: list[dict[str, Any]]
+    forecast: dict[str, Any]
+    seconds: float
+    best_epoch: int
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Corpus:
+    """What is learned from: tokens and class numbers of every row, and the column of tokens."""
+
+    sentences: list[list[str]]
+    tags: np.ndarray  # object array of int64 (L,)
+    column: str
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row."""
+        return np.array([len(sentence) for sentence in self.sentences], dtype=np.int64)
+
+
+def train_tagger(
+    job: Job, task: Tagging, corpus: Corpus, rows: np.ndarray, held: np.ndarray, *, model: str, name: str,
+    seconds: float, epochs: int | None = None,
+) -> Trained:
+    """Train on `rows`, watching some of `held` (none: `epochs` epochs, as many as were best before)."""
+    began = time.perf_counter()
+    words = Words.fit([corpus.sentences[row] for row in rows])
+    stage = _Stage(job, task, corpus, rows, words, model, words.counts([corpus.sentences[row] for row in rows]))
+    decided = job.memo.decide(f"plan of {name}", lambda: stage.plan(held, seconds, epochs).to_json())
+    plan = Plan.from_json(decided)
+    if epochs is None:
+        job.say(f"  plan of {name}: " + "; ".join(plan.reasons))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(plan.placement.threads)
+    try:
+        member = stage.member(plan.placement, name)
+        keep = KeepBest(member.network, MONITOR if len(held) else None)
+        history = stage.run(member, plan, held, name, keep)
+    finally:
+        torch.set_num_threads(threads)
+    member.network.eval()
+    took = time.perf_counter() - began
+    job.clock.note(name, took)
+    said = {"forecast": history.forecast, "actual": history.actual, "reason": history.reason,
+            "line": history.forecast_line()}
+    job.say(f"  {name}: {history.forecast_line()}; ended: {history.reason}")
+    return Trained(member, plan.to_json(), history.rows, said, took, max(keep.best_epoch, 1), list(history.notes))
+
+
+@dataclass(slots=True)
+class _Stage:
+    """One training: its rows, what makes its batches, its network."""
+
+    job: Job
+    task: Tagging
+    corpus: Corpus
+    rows: np.ndarray
+    words: Words
+    model: str
+    counts: np.ndarray
+
+    def blueprint(self) -> dict[str, Any]:
+        """Address and arguments: sizes by the amount of tokens, and what the user asked for."""
+        options, much = self.job.options, int(self.corpus.lengths[self.rows].sum()) >= 100_000
+        arguments: dict[str, Any] = {
+            "num_classes": len(self.task.codec.tags), "vocabulary": len(self.words.vocabulary) + 2,
+            "characters": len(self.words.characters) + 2, "width": 100 if much else 64,
+            "spelling": options.get("characters", "convolution"), "crf": options.get("crf", "yes") == "yes",
+        }
+        if self.model == "recurrent":
+            arguments |= {"hidden": int(options.get("hidden", 128 if much else 96)),
+                          "layers": int(options.get("layers", 1)), "cell": options.get("cell", "lstm")}
+        else:
+            arguments |= {"width": int(options.get("hidden", 128 if much else 96)),
+                          "depth": int(options.get("layers", 2))}
+        if "dropout" in options:
+            arguments["dropout"] = float(options["dropout"])
+        return {"address": ADDRESSES[self.model], "arguments": arguments}
+
+    def member(self, placement: Placement, name: str) -> TaggerMember:
+        """A member with a new network, whose first weights follow from the seed and the name of the stage."""
+        blueprint = self.blueprint()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(self.job.seed, "weights", name))
+            network = build(blueprint)
+        return TaggerMember(self.corpus.column, self.words, blueprint, network, placement)
+
+    def batch(self, rows: np.ndarray, epoch: int | None) -> Batch:
+        """Words, letters, lengths and tags of some rows; rare words are forgotten now and then while training."""
+        inputs: dict[str, Any] = dict(self.words.encode([self.corpus.sentences[row] for row in rows]))
+        if epoch is not None:
+            random = generator(self.job.seed, "forget", epoch, int(rows[0]), len(rows))
+            words = inputs["words"].numpy()
+            forgotten = random.random(words.shape) < FORGET / (FORGET + self.counts[words])
+            inputs["words"] = torch.from_numpy(np.where(forgotten & (words > 1), 1, words))
+        tags = self.task.codec.trim(self.task.codec.stack([self.corpus.tags[row] for row in rows]))
+        return Batch(rows, inputs, {self.task.target: tags}, {}, {})
+
+    def step(self, member: TaggerMember, plan: Plan) -> Supervised:
+        """Mean negative log-likelihood of a token's tag."""
+        network: Any = member.network
+
+        def forward(_: Any, batch: Batch) -> torch.Tensor:
+            return network.emissions(**batch.inputs)
+
+        return Supervised(network, self.objective(network), plan, forward=forward)
+
+    def objective(self, network: Any) -> Callable[[Any, Batch], torch.Tensor]:
+        """−log p(tags) over the number of tokens."""
+
+        def objective(emissions: torch.Tensor, batch: Batch) -> torch.Tensor:
+            truth: Any = batch.targets[self.task.target]
+            likelihood = network.log_likelihood(emissions, truth["tags"], truth["lengths"])
+            return -likelihood.sum() / truth["lengths"].sum().clamp(min=1)
+
+        return objective
+
+    def batches(self, plan: Plan) -> Callable[[int], Sequence[Batch]]:
+        """The batches of an epoch."""
+        lengths = self.corpus.lengths
+
+        def batches(epoch: int) -> Sequence[Batch]:
+            order = bucket_order(self.rows, lengths, plan.batch_size, seed=seed_of(plan.seed, "tagger"), epoch=epoch)
+            return Epochs(order[: plan.steps_per_epoch], lambda rows: self.batch(rows, epoch))  # type: ignore[return-value]
+
+        return batches
+
+    def plan(self, held: np.ndarray, seconds: float, epochs: int | None) -> Plan:
+        """Measure a few steps in the machine's number format and in float32, and plan for the faster."""
+        size = int(np.clip(len(self.rows) // 60, 8, 32))
+        base, rate = choose(), RATES[self.model]
+        tried: list[tuple[float, Placement]] = []
+        placements = [base] if base.dtype == "float32" else [base, replace(base, dtype="float32", channels_last=False)]
+        for placement in placements[-1:] if self.job.epochs is not None or epochs is not None else placements:
+            trial = Plan(1, -(-len(self.rows) // size), size, placement=placement, seed=self.job.seed)
+            torch.set_num_threads(placement.threads)
+            measured = measure(self.step(self.member(placement, "measure"), trial), self.batches(trial),
+                               seconds=min(3.0, 0.02 * seconds + 0.3), steps=12)
+            tried.append((measured.seconds_per_step, placement))
+        pace, placement = tried[0] if len(tried) < 2 or tried[0][0] < WORTH * tried[1][0] else tried[1]
+        watching = pace * min(len(held), WATCHED) / size / 3
+        wanted = epochs if epochs is not None else self.job.epochs
+        plan = plan_for_minutes(
+            (1e9 if wanted is not None else seconds) / 60, rows=len(self.rows), batch_size=size, seconds_per_step=pace,
+            evaluation_seconds=watching, max_epochs=wanted or MOST_EPOCHS, optimizer="adamw", learning_rate=rate,
+            placement=placement, seed=self.job.seed, weight_decay=0.01, warmup_share=0.05)
+        return plan
+
+    def run(self, member: TaggerMember, plan: Plan, held: np.ndarray, name: str, keep: KeepBest) -> History:
+        """Train; goes on from the stage's checkpoint where there is one."""
+        job = self.job
+        chosen = np.sort(generator(job.seed, "watched").permutation(held)[:WATCHED])
+        hooks: list[Any] = [keep]
+        if len(held):
+            hooks.append(EarlyStop(MONITOR, patience=max(6, plan.epochs // 4), first=FEWEST_EPOCHS))
+        if job.epochs is None:
+            hooks.append(Deadline(max(2.0, 1.5 * plan.forecast.get("total_seconds", 1e9))))
+        folder = job.memo.stage(name)
+        if folder is not None:
+            hooks.append(Checkpoint(folder, seconds=60))
+        hooks.append(Progress(quiet=job.source.progress is None))
+        start = None if folder is None else load_checkpoint(folder)
+
+        def evaluate() -> dict[str, float]:
+            answers = member.answered([self.corpus.sentences[row] for row in chosen])
+            return {MONITOR: token_loss(answers, self.corpus.tags[chosen])}
+
+        return fit(self.step(member, plan), self.batches(plan), plan, hooks, evaluate=evaluate if len(held) else None,
+                   start=start)
+
+
+def token_loss(answers: np.ndarray, tags: np.ndarray) -> float:
+    """Mean −log of the probability that a token's true tag was given; tags that training had not count as 1e-6."""
+    losses = [-np.log(np.maximum(np.where(truth >= 0, shares[np.arange(len(truth)), truth], 0.0), 1e-6))
+              for shares, truth in zip(answers, tags)]
+    return float(np.concatenate(losses).mean()) if losses else float("nan")
