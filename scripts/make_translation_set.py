@@ -53,7 +53,9 @@ PACKAGES = [
     "xfce4-settings", "yelp",
 ]
 NAMES = re.compile(r"iso[-_]?(639|3166|15924|4217)|kgeography|kstars|timezone|xkeyboard|stellarium|unicode")
-ACCELERATOR = re.compile(r"(?<![\w&])[_&~](?=\w)|(?<=\w)[_&~](?=[a-zäöüßéèêàçñ])")
+ENTITY = r"(?!#?\w{1,8};)"
+ACCELERATOR = re.compile(rf"(?<![\w&])(?:[_~]|&{ENTITY})(?=\w)|(?<=\w)&{ENTITY}(?=[a-zäöüßéèêàçñ])")
+INNER = re.compile(r"(?<=\w)_(?=[a-zäöüßéèêàçñ])")  # of a menu's entry; in longer texts it is a name with underscores
 
 
 def read_catalogue(path: Path) -> Iterator[tuple[str, str]]:
@@ -85,7 +87,7 @@ def without_context(source: str, path: Path) -> str:
 def cleaned(source: str, target: str, *, longest: int, accelerators: bool) -> tuple[str, str] | None:
     """The pair with blanks at the ends off, or None where it teaches nothing."""
     if not accelerators:
-        source, target = ACCELERATOR.sub("", source), ACCELERATOR.sub("", target)
+        source, target = (plain(ACCELERATOR.sub("", text)) for text in (source, target))
     source, target = source.strip(), target.strip()
     letters = sum(map(str.isalpha, source)), sum(map(str.isalpha, target))
     if min(letters) < 2 or max(len(source), len(target)) > longest or "\ufffd" in source + target:
@@ -93,6 +95,11 @@ def cleaned(source: str, target: str, *, longest: int, accelerators: bool) -> tu
     if source == target or max(letters) > 3 * min(letters) + 10:
         return None
     return source, target
+
+
+def plain(text: str) -> str:
+    """A menu's entry without the mark inside its word."""
+    return INNER.sub("", text) if len(text) < 40 and text[:1].isupper() and text.count("_") == 1 else text
 
 
 def download(folder: Path) -> None:

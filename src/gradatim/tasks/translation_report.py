@@ -128,7 +128,8 @@ def _lengths(task: Translation, sources: Sequence[str], truth: Sequence[str], sa
     for low, high in LENGTHS:
         places = np.flatnonzero((lengths >= low) & (lengths < high))
         if len(places) >= FEWEST_IN_BUCKET:
-            found = measure_texts(task.metric, [said[p] for p in places], [truth[p] for p in places])
+            here = places.tolist()
+            found = measure_texts(task.metric, [said[p] for p in here], [truth[p] for p in here])
             rows.append([f"{low} to {high - 1}" if high < 10**9 else f"{low} and more", len(places),
                          f"{found['value']:.1f}", f"{found['low']:.1f} to {found['high']:.1f}"])
     return {"title": "By length", "text": f"{task.metric} of test rows by the characters of their source.",
@@ -144,7 +145,7 @@ def _worst(
     table = {"kind": "table", "columns": ["row", "source", "reference", "written", "score"],
              "rows": [[int(rows[p]), _short(sources[p]), _short(truth[p]), _short(said[p]), f"{values[p]:.0f}"]
                       for p in order]}
-    lost = [p for p in range(len(said)) if any(difference(sources[p], said[p]))][:WORST]
+    lost: list[int] = [p for p in range(len(said)) if any(difference(sources[p], said[p]))][:WORST]
     items = [table]
     if lost:
         items.append({"kind": "table", "columns": ["row", "source", "written", "lost", "made up"],
