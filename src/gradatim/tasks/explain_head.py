@@ -67,7 +67,7 @@ def head_parts(
             continue
         cell = source.table.cell(block.columns[0], row)
         kind = "text" if block.kind == "text" else next(iter(block.codecs.values())).kind
-        words = () if kind != "text" or not cell else word_contributions(block.extractor, str(cell), w * x)
+        words = () if block.kind != "text" or not cell else word_contributions(block.extractor, str(cell), w * x)
         parts.append(Part(block.columns[0], kind, cell, float(w @ x), words=words))
     order = {name: place for place, name in enumerate(head.columns)}
     parts.sort(key=lambda part: order[part.column])
