@@ -21,7 +21,7 @@ ORDERS = {"characters": (4, 6, 9), "words": (2, 3, 4), "subwords": (2, 3, 5)}
 SUBWORDS_FROM = 20_000_000  # characters from which subwords are the default
 FEWEST_TEXTS = 6
 WORTH = 0.002  # bits per character that an average must gain over the better of its two
-NETWORK_SHARE = 0.85  # of the time that is left when the n-grams stand
+NETWORK_SHARE = 0.92  # of the time that is left when the n-grams stand
 
 
 @dataclass(slots=True)

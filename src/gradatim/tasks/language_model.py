@@ -83,7 +83,7 @@ class LanguageModel:
             characters = np.array([len(text) for text in texts])
             columns["characters"] = pl.Series(characters)
             columns["bits_per_character"] = pl.Series(-logs / np.log(2) / (characters + 1))
-        return Predictions.of_columns(rows, columns, task=self.name, target=self.column, ids=ids)
+        return Predictions.of_columns(rows, columns, task=self.name, target="log_probability", ids=ids)
 
     def score(self, answer: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         """Bits per character and perplexity a token, with intervals over texts; missing texts are left out."""
