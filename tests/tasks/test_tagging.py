@@ -127,7 +127,8 @@ def test_scores_equal_counting_by_hand():
         sentences.append(Sentence(tags, codec.decode(path), codec.spans(truth), codec.spans(path)))
     scores = score_tagging(sentences, codec.kinds)
     entry = scores["metrics"]["entity_f1"]
-    assert entry["value"] == pytest.approx(entity_f_by_hand(sentences)) and entry["low"] < entry["value"] < entry["high"]
+    assert entry["value"] == pytest.approx(entity_f_by_hand(sentences))
+    assert entry["low"] < entry["value"] < entry["high"]
     assert sum(part["true"] for part in scores["per_type"]) == sum(len(s.true) for s in sentences)
     names, table = confusion(sentences, codec.kinds)
     assert table[:-1].sum() == sum(len(s.true) for s in sentences) and names[-1] == "none"

@@ -51,8 +51,8 @@ def predict(
     if output is not None:
         if output.exists() and not force:
             raise GradatimError(f"{output}: the file exists; choose another -o, or pass --force to replace it")
-        if output.suffix.lower() not in (".csv", ".parquet"):
-            raise GradatimError(f"{output}: expected a name ending in .csv or .parquet")
+        if output.suffix.lower() not in (".csv", ".parquet", ".conll", ".bio"):
+            raise GradatimError(f"{output}: expected a name ending in .csv or .parquet (tags also .conll or .bio)")
     problems = Problems()
     answers = load(run).predict(source, id=id, problems=problems)
     if answers.task == "forecasting":  # its rows are steps ahead of each series, not the rows of the table
@@ -61,6 +61,8 @@ def predict(
         frame = answers.submission(id or "row", probabilities=probabilities)
     if output is None and not json:
         sys.stdout.write(frame.write_csv())
+    elif output is not None and output.suffix.lower() in (".conll", ".bio"):
+        answers.write(output)
     elif output is not None:
         _write(frame, output)
     speak = silent if quiet or json else say

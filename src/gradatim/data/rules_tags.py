@@ -15,10 +15,10 @@ def tags(facts: Facts, draft: Draft, request: Request) -> None:
     if draft.role == "target" and draft.kind is None and (tagging or (listed and request.task is None)):
         draft.kind = "tags"
         draft.say("a list of tags, one for each token" if listed else "the task tagging asks for tags")
-    elif listed and draft.kind is None and (tagging or _beside_lists(request)):
-        if facts.name.lower() in TOKEN_NAMES and draft.role in (None, "input"):
-            draft.kind, draft.role = "text", "input"
-            draft.say("a list of tokens, which are tagged")
+    elif (listed and draft.kind is None and draft.role in (None, "input") and facts.name.lower() in TOKEN_NAMES
+          and (tagging or _beside_lists(request))):
+        draft.kind, draft.role = "text", "input"
+        draft.say("a list of tokens, which are tagged")
 
 
 def _beside_lists(request: Request) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from gradatim.data.conll import write_conll
 from gradatim.errors import DataError
 from gradatim.files import write_atomic
 from gradatim.problems import Problems
@@ -165,10 +166,14 @@ class Predictions:
         return self.frame.select(keep)
 
     def write(self, path: Path | str) -> None:
-        """Write by suffix: .csv or .parquet."""
+        """Write by suffix: .csv or .parquet; tags also .conll or .bio, a token a line."""
         suffix = Path(path).suffix.lower()
         if suffix == ".csv":
             self.to_csv(path)
+        elif suffix in (".conll", ".bio") and self.task == "tagging" and "tokens" in self.frame.columns:
+            tokens, tags = (self.frame[name].str.json_decode(pl.List(pl.String)).to_list()
+                            for name in ("tokens", self.column))
+            write_atomic(path, write_conll(tokens, tags))
         elif suffix == ".parquet":
             self.to_parquet(path)
         else:

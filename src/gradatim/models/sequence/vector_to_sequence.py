@@ -1,7 +1,7 @@
 """Vector to sequence: one vector, such as the features of a picture, unrolled into an answer at every step.
 
-Papers: Vinyals et al., "Show and Tell: A Neural Image Caption Generator", 2015 (the vector as the first input); Karpathy
-& Fei-Fei, "Deep Visual-Semantic Alignments for Generating Image Descriptions", 2015.
+Papers: Vinyals et al., "Show and Tell: A Neural Image Caption Generator", 2015 (the vector as the first input);
+Karpathy & Fei-Fei, "Deep Visual-Semantic Alignments for Generating Image Descriptions", 2015.
 
 The idea: the same vector is fed at every step, and sets the first state; only the state changes, and each state is
 turned into an answer. It is the second half of an encoder-decoder.
