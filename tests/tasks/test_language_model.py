@@ -280,3 +280,14 @@ def test_other_tokens_and_tables(kind: str) -> None:
                  options={"tokens": kind, "column": "saying", "network": "none", "vocabulary": "300"})
     assert run.facts["scores"]["metrics"]["bits_per_character"]["value"] < 2.5
     assert score(run.artifact.ensemble, ["the cat"]).frame["characters"].to_list() == [7]
+
+
+def test_nearly_equal_texts_stay_on_one_side() -> None:
+    random = np.random.default_rng(0)
+    words = ["".join(random.choice(list("abcdefgh"), 5)) for _ in range(400)]
+    texts = [" ".join(random.choice(words, 60)) for _ in range(60)]
+    pairs = [text for one in texts for text in (one, one.replace(one.split()[7], "changed", 1))]
+    run = gd.fit(pl.DataFrame({"text": pairs}), task="language-model", epochs=1, options={"network": "none"})
+    part = {row: name for name in ("train", "development", "test") for row in run.artifact.split[name]}
+    assert len(part) == len(pairs) and set(part.values()) == {"train", "development", "test"}
+    assert all(part[row] == part[row + 1] for row in range(0, len(pairs), 2))
