@@ -36,6 +36,7 @@ from gradatim.nn.mask import length_mask, masked_mean
 from gradatim.nn.precision import at_least_float32
 from gradatim.nn.recurrent import MaskedRecurrent, RecurrentDirection
 
+BOUNDARY = 1  # the token before the first, where there is a lexicon
 LEAST = 1e-9  # a probability under which no logarithm is taken
 LOOKS = ("bahdanau", "dot", "general", "concat")
 State = dict[str, Any]
@@ -76,6 +77,7 @@ class AttentionTranslator(nn.Module):
         self.head = nn.Linear(width, num_classes, bias=False) if num_classes and not shared else None
         self.outputs = num_classes
         self.gate = nn.Linear(width, 1) if lexicon else None
+        self.follow = nn.Parameter(torch.tensor([2.0])) if lexicon and not self.early else None
         if lexicon:  # t(f|e): for each source token its likeliest target tokens
             self.register_buffer("lexicon_ids", torch.zeros(vocabulary, lexicon, dtype=torch.int64))
             self.register_buffer("lexicon_shares", torch.zeros(vocabulary, lexicon))
@@ -98,21 +100,21 @@ class AttentionTranslator(nn.Module):
 
     def teach(self, source: Tensor, lengths: Tensor, written: Tensor) -> Tensor:
         """Features (B, T, width) after each token of what was written, given all before it (teacher forcing)."""
-        return self._write(self._embed(written), self.read(source, lengths))[0]
+        return self._write(written, self.read(source, lengths))[0]
 
     def lexical(self, source: Tensor, lengths: Tensor, written: Tensor, expected: Tensor) -> tuple[Tensor, ...]:
         """What training with a lexicon needs after each token of what was written: features (B, T, width), gates g
         (B, T), and the lexicon's share Σ_s α_s t(expected|e_s) of each expected token (B, T).
         """
         assert self.gate is not None
-        features, weights, _ = self._write(self._embed(written), self.read(source, lengths))
+        features, weights, _ = self._write(written, self.read(source, lengths))
         meant = self.lexicon_ids[source][:, None] == expected[:, :, None, None]
         shares = (meant * self.lexicon_shares[source][:, None]).sum(3)
         return features, torch.sigmoid(self.gate(features)[..., 0].float()), (weights * shares).sum(2)
 
     def align(self, source: Tensor, lengths: Tensor, written: Tensor) -> Tensor:
         """The attention on each source token while the token after each written one is chosen: float32 (B, T, S)."""
-        return self._write(self._embed(written), self.read(source, lengths))[1]
+        return self._write(written, self.read(source, lengths))[1]
 
     def read(self, source: Tensor, lengths: Tensor, most: int = 0) -> State:
         """The state from which writing starts: tensors with a row a text. `most` is for translators with caches."""
@@ -129,7 +131,7 @@ class AttentionTranslator(nn.Module):
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """The last tokens (B,) → float32 logits (B, num_classes) of the next, and the state after them."""
-        features, weights, state = self._write(self._embed(tokens[:, None]), state)
+        features, weights, state = self._write(tokens[:, None], state)
         logits = at_least_float32(self.logits(features[:, 0]))
         if self.gate is None:
             return logits, state
@@ -145,11 +147,12 @@ class AttentionTranslator(nn.Module):
     def _embed(self, ids: Tensor) -> Tensor:
         return self.dropout((self.source if self.target is None else self.target)(ids))
 
-    def _write(self, values: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
-        """Embeddings (B, T, width) → features (B, T, width), weights (B, T, S), the state after."""
+    def _write(self, ids: Tensor, state: State) -> tuple[Tensor, Tensor, State]:
+        """Tokens written (B, T) → features (B, T, width), weights (B, T, S), the state after."""
+        values, near = self._embed(ids), self._near(ids, state)
         if not (self.early or self.feeding):
             written, state = self._run(values, state)
-            return *self._decide(written, state), state
+            return *self._decide(written, state, near), state
         features, weights = [], []
         for place in range(values.shape[1]):
             now = values[:, place]
@@ -160,16 +163,35 @@ class AttentionTranslator(nn.Module):
                 decided = self.dropout(torch.tanh(self.join(torch.cat([context, written[:, 0]], dim=1))))
             else:
                 written, state = self._run(torch.cat([now, state["decided"]], dim=1)[:, None], state)
-                found, seen = self._decide(written, state)
+                found, seen = self._decide(written, state, None if near is None else near[:, place : place + 1])
                 decided, looked = found[:, 0], seen[:, 0]
                 state = {**state, "decided": decided}
             features.append(decided)
             weights.append(looked)
         return torch.stack(features, dim=1), torch.stack(weights, dim=1), state
 
-    def _decide(self, written: Tensor, state: State) -> tuple[Tensor, Tensor]:
+    def _near(self, ids: Tensor, state: State) -> Tensor | None:
+        """How likely each source token follows the one that the last written token, ids (B, T), stands for: (B, T, S).
+
+        By the lexicon; at the start it is the first. Translations go on where they are more often than they jump (Vogel
+        et al. 1996, "HMM-Based Word Alignment"), and a net would take long to find that out.
+        """
+        if self.follow is None:
+            return None
+        source = state["source"]
+        meant = self.lexicon_ids[source][:, None] == ids[:, :, None, None]
+        shares = (meant * self.lexicon_shares[source][:, None]).sum(3)
+        before = F.pad(shares, (1, 0))[:, :, :-1]
+        before[:, :, 0] += ids == BOUNDARY
+        return before / before.sum(2, keepdim=True).clamp(min=0.05)
+
+    def _decide(self, written: Tensor, state: State, near: Tensor | None) -> tuple[Tensor, Tensor]:
         """Look at the source with the new states: features (B, T, width) and weights (B, T, S)."""
         context, weights = self.attention(written, state["memory"], state["mask"], state["projected"])
+        if near is not None and self.follow is not None:
+            weights = weights * torch.exp(self.follow * near)
+            weights = weights / weights.sum(2, keepdim=True).clamp(min=LEAST)
+            context = weights.to(state["memory"].dtype) @ state["memory"]
         return self.dropout(torch.tanh(self.join(torch.cat([context, written], dim=2)))), weights
 
     def _run(self, values: Tensor, state: State) -> tuple[Tensor, State]:
