@@ -92,4 +92,4 @@ def series_resnet(num_classes: int = 2, in_channels: int = 1, width: int = 64) -
 
 def demo() -> tuple[SeriesConvolution, tuple[torch.Tensor, ...]]:
     """A small residual net for 3 classes and three series of 2 channels and 24, 11 and 1 steps."""
-    return series_resnet(num_classes=3, in_channels=2, width=4), (torch.randn(3, 2, 24), torch.tensor([24, 11, 1]))
+    return series_resnet(num_classes=3, in_channels=2, width=16), (torch.randn(3, 2, 24), torch.tensor([24, 11, 1]))

@@ -66,5 +66,5 @@ def series_recurrent(
 
 def demo() -> tuple[SeriesRecurrent, tuple[torch.Tensor, ...]]:
     """A small net for 3 classes and three series of 2 channels and 24, 11 and 1 steps."""
-    return series_recurrent(num_classes=3, in_channels=2, hidden=8), (
+    return series_recurrent(num_classes=3, in_channels=2, hidden=24), (
         torch.randn(3, 2, 24), torch.tensor([24, 11, 1]))
