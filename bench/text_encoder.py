@@ -31,12 +31,13 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--texts", type=int, default=256)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=5000, help="of the glosses")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     if chosen.topic == "speed":
         speed(chosen.data, chosen.texts, chosen.turns)
     elif chosen.topic == "glosses":
-        glosses(chosen.data, chosen.seeds)
+        glosses(chosen.data, chosen.seeds, chosen.rows)
     else:
         emoji(chosen.data, chosen.seeds)
 
@@ -151,7 +152,7 @@ def heads(
     table: Any, target: str, variants: dict[str, tuple[list[Any], dict[str, Any]]], codecs: dict[str, Any],
     seeds: int, group: str | None = None,
 ) -> dict[str, list[float]]:
-    """Test accuracy of a convex head by variant, (columns, frozen extractors), on the same splits; 'both' averages."""
+    """Test accuracy of a convex head by variant, (columns, frozen extractors), on the same splits."""
     from gradatim.data.schema import Column
     from gradatim.tasks.classification import Classification
     from gradatim.tasks.heads import Head
@@ -172,12 +173,13 @@ def heads(
     return scores
 
 
-def glosses(data: Path, seeds: int) -> None:
+def glosses(data: Path, seeds: int, rows: int) -> None:
     """Definitions → class: TF-IDF against MiniLM."""
     from gradatim.data.readers import read_table
     from gradatim.data.schema import Column
 
     table = read_table(data / "text" / "glosses.csv")
+    table = table.take(np.arange(min(rows, len(table))))
     column, codec = Column("gloss", "text", "input"), text_codec()
     minilm = frozen_of(column, "gradatim.models.sequence.bert.minilm", "all-minilm-l6-v2", codec.describe())
     scores = heads(table, "class", {"MiniLM": ([column], {"gloss": minilm}), "TF-IDF": ([column], {})},
