@@ -17,13 +17,13 @@ from gradatim.tasks.forecasting_members import LOCAL, local_quantiles, newest_ap
 from gradatim.tasks.source import Source
 
 ASKED = {"task": "forecasting", "target": "value", "time": "date", "id": "shop"}
-SIMPLE = {"horizon": "7", "known": "holiday", "models": "seasonal_naive,theta,ridge,trees"}
+SIMPLE = {"horizon": "7", "known": "holiday", "models": "seasonal_naive,theta,ridge"}
 
 
-def sales(shops: int = 4, days: int = 120, ahead: int = 7, seed: int = 0) -> pl.DataFrame:
+def sales(shops: int = 4, days: int = 160, ahead: int = 7, seed: int = 0) -> pl.DataFrame:
     """Weekly seasons of their own, a holiday that is known, rows in disorder, some missing; then rows of the future."""
     random = np.random.default_rng(seed)
-    holiday = random.random(days + ahead) < 0.08
+    holiday = random.random(days + ahead) < 0.15
     rows = []
     for shop in range(shops):
         steps = np.arange(days + ahead)
@@ -46,9 +46,9 @@ def run(tmp_path_factory: pytest.TempPathFactory):
 
 def test_the_choice_beats_the_seasonal_naive_forecast_and_says_so(run):
     facts = run.facts
-    assert facts["scores"]["metrics"]["mase"]["value"] < 0.8
+    assert facts["scores"]["metrics"]["mase"]["value"] < 0.9
     assert "below that of the seasonal naive forecast" in facts["answer"]["verdict"]
-    assert {c["name"] for c in facts["candidates"]} == {"seasonal naive", "Theta", "ridge", "trees"}
+    assert {c["name"] for c in facts["candidates"]} == {"seasonal naive", "Theta", "ridge"}
     assert 0.5 < facts["scores"]["metrics"]["coverage"]["value"] <= 1
     notes = " ".join(facts["answer"]["notes"])
     assert "one a day" in notes and "season of 7 steps" in notes and "were sorted" in notes and "gaps" in notes
@@ -61,7 +61,7 @@ def test_forecasts_lie_after_the_end_of_each_series(run):
     assert said.columns == ["row", "shop", "date", "value", "step", "quantile:0.1", "quantile:0.5", "quantile:0.9"]
     assert said.height == 4 * 7 and set(said["shop"]) == {f"shop {i}" for i in range(4)}
     first = said.filter(pl.col("shop") == "shop 2")["date"].to_list()
-    assert first == [str(date(2024, 1, 1) + timedelta(120 + step)) for step in range(7)]
+    assert first == [str(date(2024, 1, 1) + timedelta(160 + step)) for step in range(7)]
     assert (said["quantile:0.1"] < said["quantile:0.9"]).all() and said["value"].is_finite().all()
 
 

@@ -168,7 +168,11 @@ class SeriesReader:
     def _cells(self, table: Table, problems: Problems) -> tuple[list[Any], np.ndarray, np.ndarray]:
         """Name, place on the grid and value of each row; what cannot be read becomes a problem."""
         frame = table.frame
-        instants, _ = read_instants(frame.get_column(self.time), name=self.time, spelling=self.spelling)
+        instants, spelling = read_instants(frame.get_column(self.time), name=self.time, spelling=self.spelling)
+        if (spelling.form == "number") != (self.spelling.form == "number"):
+            wanted, got = (("numbers", "dates") if self.spelling.form == "number" else ("dates", "numbers"))
+            raise DataError(f"{table.source}: expected {wanted} in the time column '{self.time}', as in the table that "
+                            f"was fitted; received {got}")
         places = self.frequency.places(instants)
         names = frame.get_column(self.id).cast(pl.String).to_list() if self.id else [self.target] * len(table)
         numbers, unreadable = _numbers(frame.get_column(self.target))

@@ -44,7 +44,11 @@ class Spelling:
             return [f"{round(value, 4):.10g}" for value in np.asarray(instants, dtype=np.float64)]
         found = []
         for seconds in np.asarray(instants, dtype=np.float64):
-            time = datetime.fromtimestamp(float(seconds), tz=UTC)
+            try:
+                time = datetime.fromtimestamp(float(seconds), tz=UTC)
+            except (ValueError, OverflowError, OSError):  # after the year 9999
+                found.append(str(np.datetime64(int(seconds), "s")))
+                continue
             if self.form == "quarter":
                 found.append(f"{time.year}Q{(time.month + 2) // 3}")
             else:

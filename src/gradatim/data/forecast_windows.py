@@ -19,6 +19,7 @@ TEST_HORIZONS, DEVELOPMENT_HORIZONS = 3, 4
 TEST_ORIGINS, DEVELOPMENT_ORIGINS = 6, 8  # of one series
 MOST_WINDOWS = 2_000  # of a part, over all series
 HARMONICS = 3
+MOST_POSITIONS = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +154,10 @@ class Gatherer:
         self.starts = np.concatenate([[0], np.cumsum(sizes)])[:-1] + context
         self.width = panel.known[0].shape[1] if len(panel) else 0
         self.earliest = int(panel.first.min(initial=0)) - context
-        positions = np.arange(self.earliest, int((panel.first + panel.lengths).max(initial=0)) + horizon)
-        self.calendar = calendar(positions, self.periods)
+        span = int((panel.first + panel.lengths).max(initial=0)) + horizon - self.earliest
+        # Worked out once for all positions, unless series lie so far apart that this would fill the memory.
+        self.calendar = calendar(np.arange(self.earliest, self.earliest + span), self.periods) \
+            if span < MOST_POSITIONS else None
         self.flat = np.full(int(sizes.sum()), np.nan)
         self.known = np.full((int(sizes.sum()), self.width), np.nan, dtype=np.float32)
         for start, values, known in zip(self.starts.tolist(), panel.values, panel.known):
@@ -166,7 +169,7 @@ class Gatherer:
     @property
     def covariates(self) -> int:
         """Numbers a step beside the value: calendar and known columns, each known column with its mask."""
-        return self.calendar.shape[1] + 2 * self.width
+        return calendar(np.zeros(1), self.periods).shape[1] + 2 * self.width
 
     def _at(self, windows: Windows, first: int, size: int) -> np.ndarray:
         return (self.starts[windows.series] + windows.origins + first)[:, None] + np.arange(size)[None, :]
@@ -193,9 +196,17 @@ class Gatherer:
         """Covariates of the context, float32 (W, L, K)."""
         return self._covariates(windows, -self.context, self.context)
 
+    def known_behind(self, windows: Windows) -> np.ndarray:
+        """The known columns of the context, float64 (W, L · K), 0 where missing: what explains the lags."""
+        if not self.width:
+            return np.zeros((len(windows), 0))
+        found = self.known[self._at(windows, -self.context, self.context)]
+        return np.nan_to_num(found).reshape(len(windows), -1).astype(np.float64)
+
     def _covariates(self, windows: Windows, first: int, size: int) -> np.ndarray:
-        start = self.panel.first[windows.series] + windows.origins + first - self.earliest
-        parts = [self.calendar[start[:, None] + np.arange(size)]]
+        positions = (self.panel.first[windows.series] + windows.origins + first)[:, None] + np.arange(size)
+        parts = [calendar(positions, self.periods) if self.calendar is None
+                 else self.calendar[positions - self.earliest]]
         if self.width:
             known = self.known[self._at(windows, first, size)]
             parts += [np.nan_to_num(known), np.isfinite(known).astype(np.float32)]

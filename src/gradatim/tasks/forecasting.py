@@ -15,6 +15,7 @@ from gradatim.data.forecast_windows import (
     TEST_ORIGINS,
     Gatherer,
     Windows,
+    last_windows,
     naive_scales,
     of_pairs,
     origins_each,
@@ -150,7 +151,7 @@ class Forecasting:
         panel = self.panel(source)
         if not len(panel):
             raise DataError(f"{source.table.source}: expected rows with a time and a series, found none")
-        answer = ensemble.answer(source)
+        answer = self.calibrated(ensemble_forecast(ensemble, self.gatherer(panel), last_windows(panel)), 1.0)
         lengths = panel.lengths
         for series in np.flatnonzero(lengths == 0).tolist():
             answer[series] = np.nan

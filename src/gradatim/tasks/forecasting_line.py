@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from gradatim.data.forecast_series import Panel, SeriesReader, melted
 from gradatim.data.forecast_windows import (
@@ -288,6 +289,14 @@ class Line:
 
 def fit_line(job: Job) -> Fitted:
     """Fit the forecasters of a table of series; see the head of the module for the order."""
+    threads = torch.get_num_threads()
+    try:
+        return _fit(job)
+    finally:
+        torch.set_num_threads(threads)  # the plan of a network may have taken fewer
+
+
+def _fit(job: Job) -> Fitted:
     began = time.perf_counter()
     task, panel, said = task_of(job)
     rolling = plan_origins(panel, task.horizon)

@@ -120,8 +120,8 @@ def normalised(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Windows (W, L) at level 0 and scale 1, the levels (W,) and the scales (W,).
 
-    Level: mean of the known values of the last season, of the whole window where none is known; scale: root mean
-    square of the distance to it, 1 where that is 0.
+    Level: mean of the known values of the last season, of the whole window where none is known; scale: mean distance
+    to it (which single peaks move less than a standard deviation), 1 where that is 0.
     """
     recent = seen[:, -max(season, 4) :]
     tail = history[:, -max(season, 4) :]
@@ -130,7 +130,7 @@ def normalised(
     level = np.where(none, history.mean(axis=1), (tail * recent).sum(axis=1) / np.maximum(count, 1))
     centred = history - level[:, None]
     number = np.maximum(seen.sum(axis=1), 1)
-    scale = np.sqrt((centred**2 * seen).sum(axis=1) / number)
+    scale = 1.25 * (np.abs(centred) * seen).sum(axis=1) / number
     scale = np.where(scale > 1e-9 * np.abs(level), scale, np.maximum(np.abs(level) * 0.1, 0) + (level == 0))
     return centred / scale[:, None], level, scale
 
@@ -207,7 +207,7 @@ class LinearMember:
         task: Any,
     ) -> "LinearMember":
         """Rebuild from state; the shapes must be those of the task."""
-        width = task.context + task.covariates
+        width = task.context * (1 + task.reader.width) + task.covariates
         wanted = {"coefficients": (task.horizon, width), "intercepts": (task.horizon,), "spread": (task.horizon,)}
         if dict(shapes) != wanted:
             raise ArtifactError(f"expected the arrays {wanted} of a ridge forecast, found {dict(shapes)!r:.200}")
@@ -219,7 +219,8 @@ def _linear_inputs(gatherer: Gatherer, windows: Windows, task: Any) -> tuple[np.
                                                                              np.ndarray]:
     history, seen = gatherer.history(windows)
     lags, level, scale = normalised(history, seen, task.season)
-    return np.clip(lags, -30, 30), level, scale, gatherer.ahead(windows).astype(np.float64)
+    lags = np.concatenate([np.clip(lags, -30, 30), gatherer.known_behind(windows)], axis=1)
+    return lags, level, scale, gatherer.ahead(windows).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True)
