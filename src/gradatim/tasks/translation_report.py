@@ -19,6 +19,7 @@ MOST_SHOWN = 240  # characters of a text
 PICTURE_WORDS = (4, 14)  # tokens on a side of a picture
 LENGTHS = ((0, 15), (15, 30), (30, 60), (60, 120), (120, 10**9))  # characters of the source
 FEWEST_IN_BUCKET = 8
+RIGHT = 99.9  # a score from which a row is no bad one
 
 
 def facts_of(
@@ -104,7 +105,8 @@ def _pictures(member: Any, sources: Sequence[str], said: Sequence[str]) -> list[
             "rows": _labels(member.tokens.pieces(ids, encoded.literals)),
             "columns": _labels(member.tokens.pieces(encoded.ids, encoded.literals)),
             "values": np.round(weights, 3).tolist(),
-            "note": "A row is a token written, a column a token of the source; darker is more attention.",
+            "note": "A row is a token written, a column a token of the source; the stronger the colour, the more "
+                    "attention.",
         })
     if not items:
         return []
@@ -141,7 +143,7 @@ def _worst(
 ) -> dict[str, Any]:
     """The rows that score lowest, and those that lost a placeholder."""
     values = row_scores("chrf" if task.metric == "bleu" else task.metric, said, truth)
-    order = np.lexsort((np.arange(len(values)), values))[:WORST].tolist()
+    order = [p for p in np.lexsort((np.arange(len(values)), values))[:WORST].tolist() if values[p] < RIGHT]
     table = {"kind": "table", "columns": ["row", "source", "reference", "written", "score"],
              "rows": [[int(rows[p]), _short(sources[p]), _short(truth[p]), _short(said[p]), f"{values[p]:.0f}"]
                       for p in order]}

@@ -41,6 +41,7 @@ TRANSFORMER_PAIRS, TRANSFORMER_EPOCHS = 20_000, 12
 ALONE = 0.5  # share of the loss that the softmax beside a lexicon has for itself
 LEXICON = 8  # translations that the network's lexicon has of a subword
 MOST_ALIGNED = 100_000  # pairs that the lexicon is fitted on
+SMALL_BATCH, FEWEST_STEPS, FEWEST_FOR_DROPOUT = 512, 2000, 3  # tokens, steps, epochs
 TRIAL_SHARE = 0.02  # of the time, for each thing that is tried
 
 
@@ -191,6 +192,9 @@ def _decided(stage: _Stage) -> dict[str, Any]:
         return found
 
     left = job.clock.left(share_kept=ANSWER_SHARE)
+    free = job.epochs is None and "batch_tokens" not in job.options and budget > SMALL_BATCH
+    if free and left / pace(asked or "attention", base) < FEWEST_STEPS:
+        budget = SMALL_BATCH  # many small steps teach more than a few good ones
     per_epoch = len(stage.buckets(budget))
     network, why = asked or "attention", "asked for" if asked else ""
     if asked is None and len(stage.pairs) >= TRANSFORMER_PAIRS and job.epochs is None:
@@ -209,7 +213,10 @@ def _decided(stage: _Stage) -> dict[str, Any]:
                 best, least = placement, found
     torch.set_num_threads(best.threads)
     plan = _plan(stage, best, least, per_epoch, left)
-    return {"network": network, "arguments": stage.arguments(network), "budget": budget, "plan": plan.to_json(),
+    arguments = stage.arguments(network)
+    if plan.epochs < FEWEST_FOR_DROPOUT and "dropout" not in job.options:
+        arguments["dropout"] = 0.0  # what is seen once or twice is not learned by heart
+    return {"network": network, "arguments": arguments, "budget": budget, "plan": plan.to_json(),
             "why": f"{network} ({why}), {plan.epochs} epochs of {plan.steps_per_epoch} steps of at most {budget} "
                    f"padded tokens a side, {1000 * least:.0f} ms each, forecast "
                    f"{plan.forecast['total_seconds']:.0f} s; {best}"}
