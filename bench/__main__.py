@@ -13,6 +13,7 @@ BENCHMARKS = {
     "language-model": "training, generation, tokenising and n-grams against a plain loop and transformers",
     "language-race": "bits per character of a text file in equal time: ours, n-grams, nanoGPT's loop, xz",
     "loading": "decoding folders of JPEG and PNG, and augmenting, against torch's DataLoader with PIL",
+    "recurrent": "LSTM language model, written cells against fused, buckets against padding; growth",
     "series": "series classified against aeon and dynamic time warping; --sweep: transforms by length and rows",
     "time-to-accuracy": "seconds to 90 and 92 % on Fashion-MNIST against the Keras and PyTorch tutorials",
     "text-encoder": "MiniLM reading texts against transformers; what it is worth on glosses and emoji",

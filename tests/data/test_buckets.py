@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradatim.data.buckets import bucket_order, padded_share
@@ -12,6 +12,7 @@ from gradatim.errors import DataError
 LENGTHS = np.random.default_rng(0).geometric(0.05, size=1000)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 70), st.integers(1, 9), st.integers(1, 5), st.integers(0, 3), st.integers(0, 3))
 def test_each_row_comes_once(count, size, pool, seed, epoch):
     rows = np.arange(count) + 3

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradatim.data.codecs import codec_for, codec_from_json
@@ -83,6 +83,7 @@ def test_json_lines_keep_their_lists(tmp_path):
 words = st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(words)
 def test_token_lists_survive_writing(entries):
     assert parse_tokens(write_tokens(entries)) == entries
@@ -119,6 +120,7 @@ def chunks(tags):
 any_tags = st.lists(st.sampled_from(["O", "B-X", "I-X", "B-Y", "I-Y", "E-X", "S-X", "E-Y", "S-Y"]), max_size=8)
 
 
+@settings(deadline=None)
 @given(any_tags)
 def test_entities_are_those_of_conlls_scorer(tags):
     assert spans(tags, "BIOES") == chunks(tags)
@@ -127,6 +129,7 @@ def test_entities_are_those_of_conlls_scorer(tags):
 entities = st.lists(st.tuples(st.sampled_from("XY"), st.integers(1, 3), st.integers(0, 2)), max_size=4)
 
 
+@settings(deadline=None)
 @given(entities, st.sampled_from(SCHEMES[1:]), st.sampled_from(SCHEMES[1:]))
 def test_spellings_say_the_same(drawn, first, second):
     place, found = 0, []
