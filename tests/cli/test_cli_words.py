@@ -15,7 +15,8 @@ def test_learned_kept_and_asked(tmp_path: Path, capsys: pytest.CaptureFixture[st
     rooms = (("king", "queen", "palace"), ("cook", "oven", "bread"))
     lines = [" ".join(random.choice(rooms[row % 2], 4)) for row in range(300)]
     (tmp_path / "t.csv").write_text("text,other\n" + "\n".join(f"{line},1" for line in lines))
-    words(tmp_path / "t.csv", column="text", width=12, epochs=60, near=("king",), count=2, output=tmp_path / "v.vec", quiet=True)
+    words(tmp_path / "t.csv", column="text", width=12, epochs=60, near=("king",), count=2, output=tmp_path / "v.vec",
+          quiet=True)
     shown = capsys.readouterr().out
     assert "queen" in shown and "palace" in shown and "oven" not in shown
     words(tmp_path / "v.vec", near=("oven",), analogy=("king,queen,oven",), count=2, json=True)
