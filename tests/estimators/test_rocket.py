@@ -58,9 +58,10 @@ def slow_features(model: Any, series: np.ndarray) -> list[list[float]]:
 def test_both_transforms_are_their_definitions(channels: int, lengths: tuple[int, ...]) -> None:
     source = np.random.default_rng(channels)
     rows = [source.normal(size=(channels, length)) for length in lengths]
-    mini = MiniRocket(features=168, random_state=1).fit(rows)
+    longer = [row for row in rows if row.shape[1] > 1]  # of one step the only quantile is its value: a tie
+    mini = MiniRocket(features=168, random_state=1).fit(longer)
     features = mini.transform(rows)
-    several = MultiRocket(features=8 * 168, random_state=1).fit(rows)
+    several = MultiRocket(features=8 * 168, random_state=1).fit(longer)
     all_of_them = several.transform(rows)
     total = len(several.biases_)
     for row, series in enumerate(rows):
