@@ -17,8 +17,7 @@ SAMPLES = 3
 SAMPLE_TOKENS = 200
 PASSAGES = 3
 PASSAGE_TOKENS = 240
-MOST_BITS = 12.0  # surprise that is drawn darkest
-SHADES = 4
+MOST_BITS, MOST_BITS_A_CHARACTER = 14.0, 6.0  # surprise of a token, and mean of a word's characters, drawn darkest
 
 
 def sections(
@@ -73,25 +72,25 @@ def surprises(task: LanguageModel, texts: Sequence[str], answers: Sequence[np.nd
     for rank, place in enumerate(chosen):
         heading = "of middling surprise" if rank == len(chosen) - 1 else "among the most surprising"
         items.append(marked(task, texts[place], answers[place], f"{heading}: {bits[place]:.2f} bits per character"))
+    by_word = task.tokens.kind == "characters"
+    unit = f"words of {MOST_BITS_A_CHARACTER:.0f} bits a character" if by_word else f"tokens of {MOST_BITS:.0f} bits"
     return {"title": "Surprising test texts", "text": "The darker, the less probable the model held what came; "
-            f"{MOST_BITS:.0f} bits and more are darkest.", "items": items}
+            f"{unit} and more are darkest.", "items": items}
 
 
 def marked(task: LanguageModel, text: str, given: np.ndarray, note: str) -> dict[str, Any]:
-    """A text with the surprise of each token as a weight from 0 to 1."""
+    """A text with the surprise of each token as a weight from 0 to 1; of characters, the mean of each word's."""
+    by_word = task.tokens.kind == "characters"
+    darkest = MOST_BITS_A_CHARACTER if by_word else MOST_BITS
     pieces = task.tokens.pieces(task.tokens.ids(text))[:PASSAGE_TOKENS]
     parts: list[dict[str, Any]] = []
-    spent = 0.0
-    for piece, probability in zip(pieces, given):
-        spent += -float(np.log2(probability))
-        if not piece:
-            continue  # the halves of a spelling count to the character that they make
-        weight = round(SHADES * min(spent / MOST_BITS, 1.0)) / SHADES
-        if parts and parts[-1]["weight"] == weight:  # what has one shade is one piece, which is easier to read
-            parts[-1]["text"] += piece
-        else:
-            parts.append({"text": piece, "label": None, "weight": weight})
-        spent = 0.0
+    shown, spent, count = "", 0.0, 0
+    for place, (piece, probability) in enumerate(zip(pieces, given)):
+        shown, spent, count = shown + piece, spent - float(np.log2(probability)), count + bool(piece)
+        ends = place + 1 == len(pieces) or (piece.isspace() if by_word else bool(piece))
+        if ends and shown:  # the halves of a spelling count to the character that they make
+            parts.append({"text": shown, "label": None, "weight": min(spent / max(count, 1) / darkest, 1.0)})
+            shown, spent, count = "", 0.0, 0
     if len(pieces) < len(given) - 1:
         parts.append({"text": " …", "label": None, "weight": None})
     return {"kind": "marked", "parts": parts, "note": note}

@@ -138,7 +138,7 @@ class NetworkTraining:
         shape = ", ".join(f"{name} {value}" for name, value in SIZES[self.family][size].items())
         why = (f"{self.family} network of {weights:,} weights ({shape}, dropout {dropout:g}), {steps} steps of "
                f"{self.tokens_per_step(size):,} tokens: {passes:.1f} passes over the training text"
-               + (f", forecast {pace * steps:.0f} s on {placement.threads} threads" if pace else ""))
+               + (f", forecast {pace * steps:.0f} s on {placement.threads} thread{'s' * (placement.threads > 1)}" if pace else ""))
         return {"plan": plan.to_json(), "blueprint": blueprint, "length": self.window(size), "why": why,
                 "passes": passes, "weights": weights}
 
