@@ -136,9 +136,10 @@ class NetworkTraining:
         )
         weights = sum(tensor.numel() for tensor in meta(blueprint).parameters())
         shape = ", ".join(f"{name} {value}" for name, value in SIZES[self.family][size].items())
+        threads = f"{placement.threads} thread{'s' if placement.threads > 1 else ''}"
         why = (f"{self.family} network of {weights:,} weights ({shape}, dropout {dropout:g}), {steps} steps of "
                f"{self.tokens_per_step(size):,} tokens: {passes:.1f} passes over the training text"
-               + (f", forecast {pace * steps:.0f} s on {placement.threads} thread{'s' * (placement.threads > 1)}" if pace else ""))
+               + (f", forecast {pace * steps:.0f} s on {threads}" if pace else ""))
         return {"plan": plan.to_json(), "blueprint": blueprint, "length": self.window(size), "why": why,
                 "passes": passes, "weights": weights}
 
