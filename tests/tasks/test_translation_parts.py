@@ -15,10 +15,11 @@ from gradatim.device import Placement
 from gradatim.errors import ArtifactError, GradatimError
 from gradatim.estimators.alignment import fit_word_table
 from gradatim.models.address import build
+from gradatim.nn.beam_search import Decoded
 from gradatim.tasks.translation import placeholders_kept
 from gradatim.tasks.translation_batches import Buckets, CrossEntropy, EncodedPairs, Texts, expected_of, padded, teach
 from gradatim.tasks.translation_members import Copier, PairMemory, WordByWord, lead, pack, unpack
-from gradatim.tasks.translation_network import TranslatorMember, blueprint_of
+from gradatim.tasks.translation_network import TranslatorMember, blueprint_of, picked
 from gradatim.tasks.translation_tokens import BOUNDARY, PairTokens, is_known, known_words
 from gradatim.tasks.translation_training import give_lexicon
 
@@ -124,6 +125,17 @@ def test_written_texts_do_not_hang_on_their_neighbours_and_empty_ones_stay_empty
     together = translator.write([*SOURCES, "", "x"])
     assert together[5] == ""
     assert [translator.write([text])[0] for text in SOURCES] == together[:5]
+
+
+def test_penalties_pick_from_the_beams_by_the_formula():
+    ids = torch.tensor([[[5, 1, 1, 1], [5, 6, 7, 1], [8, 8, 8, 8]]])
+    decoded = Decoded(ids, torch.tensor([[2, 4, 4]]), torch.tensor([[-2.0, -2.5, -0.1]]).double(),
+                      torch.zeros(1, 3).double(), torch.tensor([[True, True, False]]))
+    assert picked(decoded, 0.0) == [[5]]
+    assert picked(decoded, 1.0) == [[5, 6, 7]]  # −2.5 · 6 / 9 > −2 · 6 / 7
+    translator = member()
+    plain, longer = translator.write_by_penalty(SOURCES, [0.6, 3.0])
+    assert plain == translator.write(SOURCES) and sum(map(len, longer)) >= sum(map(len, plain))
 
 
 def test_made_up_words_become_the_unseen_source_word_they_looked_at(monkeypatch):

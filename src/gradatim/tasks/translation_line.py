@@ -31,7 +31,7 @@ from gradatim.tasks.translation_training import Trained, best_epoch, train_trans
 
 OPTIONS = {
     "network": f"{', '.join(NETWORKS)} or none", "source": "the input column, where there are several texts",
-    "beams": f"1 to {MOST_BEAMS} (4)", "length_penalty": "α of Wu et al. 2016 (0.6)",
+    "beams": f"1 to {MOST_BEAMS} (4)", "length_penalty": "α of Wu et al. 2016 (by development rows)",
     "attention": f"{', '.join(LOOKS)} (general)", "feeding": "yes or no: input feeding of Luong et al. (no)",
     "lexicon": "yes or no: a table of subwords beside the attention network (yes)",
     "cell": f"{' or '.join(GATES)} (gru)", "width": "of the network", "layers": "of the network",
@@ -41,6 +41,7 @@ OPTIONS = {
 MOST_COMPARED, MOST_SCORED = 1000, 2000  # rows of the development and test part that are written
 ROWS_A_MINUTE = 200
 FEWEST_PAIRS = 20
+PENALTIES = (0.6, 0.0, 1.0, 1.5, 2.0)  # the first of equals is taken
 KEEP_SHARE = 0.85  # above this share of the pairs in the training part, the refit is left out
 
 
@@ -178,8 +179,8 @@ def _candidates(
     if job.options.get("network") != "none":
         trained = train_translator(job, texts, column, train, held, name="translator")
         began = time.perf_counter()
-        member, said, note = _with_or_without_copies(trained.member, given, [str(texts.targets[r]) for r in compared],
-                                                     task.metric)
+        references = [str(texts.targets[row]) for row in compared]
+        member, said, note = _written(trained.member, given, references, task.metric, "length_penalty" in job.options)
         job.clock.note("writing of development rows", time.perf_counter() - began)
         trained.member = member
         found.append(TextCandidate(str(trained.plan["network"]), member, said, trained.seconds, None, note,
@@ -187,18 +188,27 @@ def _candidates(
     return found
 
 
-def _with_or_without_copies(
-    member: TranslatorMember, given: Sequence[str], references: Sequence[str], metric: str
+def _written(
+    member: TranslatorMember, given: Sequence[str], references: Sequence[str], metric: str, asked: bool
 ) -> tuple[TranslatorMember, list[str], str]:
-    """Whether unseen words are copied: what is better on the development rows."""
-    plain, copying = member.write(given), replace(member, copying=True)
+    """The length penalty (unless it was asked for) and the copies of unseen words that suit the development rows."""
+
+    def value(said: Sequence[str]) -> float:
+        return measure_texts(metric, said, references, draws=2)["value"]
+
+    penalties = [member.length_penalty] if asked else list(PENALTIES)
+    found = member.write_by_penalty(given, penalties)
+    best = max(range(len(penalties)), key=lambda place: value(found[place]))
+    member, plain, note = replace(member, length_penalty=penalties[best]), found[best], ""
+    if not asked:
+        note = f"length penalty {penalties[best]:g} suits best; "
+    copying = replace(member, copying=True)
     said = copying.write_copies(given, plain)
     changed = sum(one != other for one, other in zip(plain, said))
-    gain = (measure_texts(metric, said, references, draws=2)["value"]
-            - measure_texts(metric, plain, references, draws=2)["value"]) if changed else 0.0
+    gain = value(said) - value(plain) if changed else 0.0
     if gain > 0:
-        return copying, said, f"copies of unseen words changed {changed} texts: {metric} {gain:+.2f}"
-    return member, plain, f"copies of unseen words are left out: {metric} {gain:+.2f} on {changed} texts"
+        return copying, said, f"{note}copies of unseen words changed {changed} texts: {metric} {gain:+.2f}"
+    return member, plain, f"{note}copies of unseen words are left out: {metric} {gain:+.2f} on {changed} texts"
 
 
 def _verdict(metric: str, candidates: Sequence[TextCandidate], references: Sequence[str]) -> str:
@@ -233,7 +243,7 @@ def _final(
         return trained.member, [f"the network was not trained again on all pairs: that would take {needed:.0f} s more"]
     epochs = best_epoch(trained.history, int(trained.plan["epochs"]))
     refitted = train_translator(job, texts, task.source, every, every[:0], name="refit", epochs=epochs)
-    member = replace(refitted.member, copying=trained.member.copying)
+    member = replace(refitted.member, copying=trained.member.copying, length_penalty=trained.member.length_penalty)
     return member, [f"the network was trained again on all {len(every)} pairs for {epochs} epochs"]
 
 

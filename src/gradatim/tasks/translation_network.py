@@ -14,7 +14,7 @@ from gradatim.errors import ArtifactError, GradatimError
 from gradatim.estimators.alignment import WORDS
 from gradatim.models.address import build
 from gradatim.models.outline import finite, outline
-from gradatim.nn.beam_search import NEVER, Decoded, beam_search
+from gradatim.nn.beam_search import NEVER, Decoded, beam_search, length_factor, top_stable
 from gradatim.tasks.source import Source
 from gradatim.tasks.translation_batches import padded
 from gradatim.tasks.translation_members import answered, texts_of
@@ -58,23 +58,26 @@ class TranslatorMember:
         """Texts, object (N,)."""
         return answered(self.write(texts_of(source, self.column)))
 
-    def write(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> list[str]:
+    def write(self, texts: Sequence[str]) -> list[str]:
         """The texts translated, those of like length together; an empty text stays empty."""
-        encoded = [self.tokens.source(text) for text in texts]
+        return self.write_by_penalty(texts, [self.length_penalty])[0]
+
+    def write_by_penalty(self, texts: Sequence[str], penalties: Sequence[float]) -> list[list[str]]:
+        """What each of some length penalties picks from the beams of one search, which is under this member's own."""
+        encoded = self.tokens.all_sources(texts)
         order = sorted((len(one.ids), place) for place, one in enumerate(encoded) if len(one.ids))
-        written, done = [""] * len(texts), 0
+        written = [[""] * len(texts) for _ in penalties]
         self.network.eval()
         for places in _portions(order, self.beams):
             batch = [encoded[place] for place in places]
-            ids = self._search(batch).sequences()
-            found = [self.tokens.text(row, one.literals) for row, one in zip(ids, batch)]
-            if self.copying:
-                found = self._with_copies(batch, ids, found)
-            for place, text in zip(places, found):
-                written[place] = text
-            done += len(places)
-            if progress is not None:
-                progress(done, len(order))
+            decoded = self._search(batch)
+            for number, penalty in enumerate(penalties):
+                ids = picked(decoded, penalty)
+                found = [self.tokens.text(row, one.literals) for row, one in zip(ids, batch)]
+                if self.copying:
+                    found = self._with_copies(batch, ids, found)
+                for place, text in zip(places, found):
+                    written[number][place] = text
         return written
 
     @torch.inference_mode()
@@ -92,7 +95,7 @@ class TranslatorMember:
         with autocast(self.placement):
             state = network.read(ids.to(device), lengths.to(device), longest)
             first = torch.full((len(batch),), BOUNDARY, device=device)
-            return beam_search(step, state, first, end=BOUNDARY, longest=longest, beams=self.beams,
+            return beam_search(step, state, first, end=BOUNDARY, longest=longest, beams=self.beams, best=self.beams,
                                length_penalty=self.length_penalty, reorder=network.reorder)
 
     @torch.inference_mode()
@@ -198,6 +201,16 @@ class TranslatorMember:
         source, target = (np.sort(read(f"known.{side}").numpy().astype(np.int64)) for side in ("source", "target"))
         return cls(str(state["column"]), tokens, blueprint, network.to(placement.device).eval(), placement, beams,
                    penalty, bool(state["copying"]), source, target)
+
+
+def picked(decoded: Decoded, penalty: float) -> list[list[int]]:
+    """The best sequence of each row under a length penalty, ended ones before others, without <EOS>."""
+    score = decoded.log_probability / length_factor(decoded.lengths.double(), penalty)
+    score = score.where(decoded.ended, score - 1e6)
+    best = top_stable(score, 1)[1][:, 0]
+    rows = torch.arange(len(best), device=best.device)
+    lengths = (decoded.lengths - decoded.ended.long())[rows, best].tolist()
+    return [row[:length] for row, length in zip(decoded.ids[rows, best].tolist(), lengths)]
 
 
 def blueprint_of(name: str, tokens: PairTokens, arguments: Mapping[str, Any]) -> dict[str, Any]:
