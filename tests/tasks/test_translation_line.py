@@ -52,9 +52,9 @@ def test_the_network_learns_the_order_and_beats_its_opponents(run):
     assert facts["score"]["metric"] == "chrf" and facts["score"]["low"] <= facts["score"]["value"]
     assert facts["scores"]["metrics"]["bleu"]["value"] > 20
     titles = [section["title"] for section in facts["sections"]]
-    assert titles == ["Examples", "Where it looked", "By length", "Worst rows"]
+    assert titles == ["Examples", "Where the network looked", "By length", "Worst rows"]
     page = run.report()
-    assert "Where it looked" in page and "<svg" in page
+    assert "Where the network looked" in page and "<svg" in page
     assert facts["rows"]["unlabelled"] in (1, 2)
 
 

@@ -50,7 +50,7 @@ def facts_of(
         facts["forecast"] = {"translator": network.forecast}
     sources, truth = _column(texts, scored)
     facts["sections"] = [
-        _examples(sources, truth, said, parts.scored), *_pictures(chosen.member, sources, said),
+        _examples(sources, truth, said, parts.scored), *_pictures(candidates, _column(texts, compared)[0]),
         _lengths(task, sources, truth, said), _worst(task, sources, truth, said, parts.scored),
     ]
     return facts
@@ -86,12 +86,13 @@ def _examples(
     return {"title": "Examples", "text": "Test rows from short to long, picked by length alone.", "items": [table]}
 
 
-def _pictures(member: Any, sources: Sequence[str], said: Sequence[str]) -> list[dict[str, Any]]:
-    """Where the network looked while it wrote, for some sentences of readable length."""
-    if not isinstance(member, TranslatorMember):
+def _pictures(candidates: Sequence["TextCandidate"], sources: Sequence[str]) -> list[dict[str, Any]]:
+    """Where the network looked while it wrote, chosen or not, for some development rows of readable length."""
+    network = next((one for one in candidates if isinstance(one.member, TranslatorMember)), None)
+    if network is None:
         return []
-    items: list[dict[str, Any]] = []
-    for source, text in zip(sources, said):
+    member, items = network.member, list[dict[str, Any]]()
+    for source, text in zip(sources, network.said):
         if len(items) == PICTURES:
             break
         encoded = member.tokens.source(source)
@@ -110,7 +111,8 @@ def _pictures(member: Any, sources: Sequence[str], said: Sequence[str]) -> list[
         })
     if not items:
         return []
-    return [{"title": "Where it looked", "text": "The attention on each source token while each token was written.",
+    return [{"title": "Where the network looked",
+             "text": "The attention on each source token while each token was written, on development rows.",
              "items": items}]
 
 
