@@ -291,3 +291,11 @@ def test_nearly_equal_texts_stay_on_one_side() -> None:
     part = {row: name for name in ("train", "development", "test") for row in run.artifact.split[name]}
     assert len(part) == len(pairs) and set(part.values()) == {"train", "development", "test"}
     assert all(part[row] == part[row + 1] for row in range(0, len(pairs), 2))
+
+
+def test_orders_for_which_there_is_no_time_are_left_out_and_named() -> None:
+    frame = pl.DataFrame({"text": SENTENCES * 2})
+    run = gd.fit(frame, task="language-model", minutes=1e-5, options={"network": "none"})
+    names = [candidate["name"] for candidate in run.facts["candidates"]]
+    assert names == ["every token alike", "4-grams"]
+    assert any("6-grams: left out" in note for note in run.facts["answer"]["notes"])

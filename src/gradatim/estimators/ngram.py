@@ -21,7 +21,7 @@ from numba import njit
 from gradatim.errors import ArtifactError, GradatimError
 
 BOUNDARY = 0  # the token before the first of a text and after the last
-MOST_NODES = 40_000_000
+MOST_NODES = 20_000_000
 MOST_ORDER = 16
 USUAL_DISCOUNTS = (0.5, 1.0, 1.5)  # where the counts of a small text give none
 

@@ -21,6 +21,8 @@ ORDERS = {"characters": (4, 6, 9), "words": (2, 3, 4), "subwords": (2, 3, 5)}
 SUBWORDS_FROM = 20_000_000  # characters from which subwords are the default
 FEWEST_TEXTS = 6
 WORTH = 0.002  # bits per character that an average must gain over the better of its two
+NGRAMS_SHARE = 0.25  # of the time, at most
+NGRAMS_GROW = 1.5  # how much more an order costs than its length says
 NETWORK_SHARE = 0.92  # of the time that is left when the n-grams stand
 
 
@@ -97,11 +99,13 @@ class Line:
         return bits_per_character(given, self.texts["development"])
 
     def _ngrams(self, tokens: LosslessTokens) -> list[Tried]:
-        """n-grams of several orders, the lowest first; each later one must be worth its memory."""
+        """n-grams of several orders, the lowest first, as far as a quarter of the time goes."""
         asked = self.job.options.get("order")
         orders = ORDERS[tokens.kind] if asked is None else (whole(asked, "order", 1, MOST_ORDER),)
         found: list[Tried] = []
         for order in orders:
+            if found and not self._in_time(order, found[-1], orders[len(found) - 1]):
+                break
             began = time.perf_counter()
             model = KneserNey.fit(self.ids["train"], order=order, vocabulary=len(tokens))
             member = NGramMember(self.column, model, tokens)
@@ -112,6 +116,18 @@ class Line:
                                f"{int(model.levels.sum()):,} n-grams, modified Kneser–Ney"))
             self.job.say(f"  {found[-1].name}: {found[-1].value:.3f} bits per character on the development texts")
         return found
+
+    def _in_time(self, order: int, last: Tried, before: int) -> bool:
+        """Whether n-grams of this order may still be counted; a stored decision."""
+        job = self.job
+        forecast = NGRAMS_GROW * last.seconds * order / before
+        yes = job.memo.decide(f"{order}-grams", lambda: job.epochs is not None or (
+            job.clock.parts["n-grams"] + forecast < NGRAMS_SHARE * job.clock.seconds))
+        if not yes:
+            self.notes.append(f"{order}-grams: left out, they would take over {NGRAMS_SHARE:.0%} of the time with those "
+                              "before; give more --minutes")
+            job.say(f"  {self.notes[-1]}")
+        return bool(yes)
 
     def _network(self, tokens: LosslessTokens) -> Tried | None:
         job = self.job
