@@ -260,7 +260,7 @@ def naive_scales(panel: Panel, ends: np.ndarray, season: int) -> np.ndarray:
     found = np.ones(len(panel))
     for place, (values, end) in enumerate(zip(panel.values, ends)):
         part = values[: int(end)]
-        for differences in (part[season:] - part[: len(part) - season], np.diff(part), part):
+        for differences in (part[season:] - part[: max(len(part) - season, 0)], np.diff(part), part):
             known = np.abs(differences[np.isfinite(differences)])
             if len(known) and known.mean() > 0:
                 found[place] = known.mean()

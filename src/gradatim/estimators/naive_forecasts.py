@@ -39,7 +39,7 @@ def naive_forecast(
             if np.isfinite(values[step]):
                 found[step % season] = values[step]
         steps = len(values) + np.arange(horizon)
-        changes = values[season:] - values[: len(values) - season]
+        changes = values[season:] - values[: max(len(values) - season, 0)]
         seasons = np.ceil(ahead / season)
         return found[steps % season], _size(changes[np.isfinite(changes)], last) * np.sqrt(seasons)
     if method == "drift":

@@ -22,7 +22,7 @@ def autocorrelations(values: np.ndarray, lags: Sequence[int] | np.ndarray) -> np
     variance = np.nanmean(centred**2) if np.isfinite(centred).any() else 0.0
     found = np.full(len(lags), np.nan)
     for place, lag in enumerate(lags):
-        pairs = centred[lag:] * centred[: len(centred) - lag]
+        pairs = centred[lag:] * centred[: max(len(centred) - lag, 0)]
         pairs = pairs[np.isfinite(pairs)]
         if len(pairs) >= 3 and variance > 0:
             found[place] = pairs.mean() / variance
