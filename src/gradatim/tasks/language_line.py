@@ -103,6 +103,8 @@ class Line:
         asked = self.job.options.get("order")
         orders = ORDERS[tokens.kind] if asked is None else (whole(asked, "order", 1, MOST_ORDER),)
         found: list[Tried] = []
+        nothing = np.zeros(0, np.int64)
+        KneserNey.fit([nothing], order=2, vocabulary=2).probabilities(nothing)  # compiles once, which is not timed
         for order in orders:
             if found and not self._in_time(order, found[-1], orders[len(found) - 1]):
                 break
@@ -124,8 +126,8 @@ class Line:
         yes = job.memo.decide(f"{order}-grams", lambda: job.epochs is not None or (
             job.clock.parts["n-grams"] + forecast < NGRAMS_SHARE * job.clock.seconds))
         if not yes:
-            self.notes.append(f"{order}-grams: left out, they would take over {NGRAMS_SHARE:.0%} of the time with those "
-                              "before; give more --minutes")
+            self.notes.append(f"{order}-grams: left out, n-grams have {NGRAMS_SHARE:.0%} of the time; "
+                              "give more --minutes")
             job.say(f"  {self.notes[-1]}")
         return bool(yes)
 
