@@ -73,7 +73,7 @@ class FeatureCRF:
             raise ArtifactError(f"expected the weights of a CRF of {classes} tags, found others")
         arrays = {name: finite(name, read(name)).numpy() for name in expected}
         keys = arrays.pop("keys")
-        if keys.dtype != np.int64 or (np.diff(keys.astype(np.object_)) <= 0).any():
+        if keys.dtype != np.int64 or (keys[1:] <= keys[:-1]).any():
             raise ArtifactError("expected the features of a CRF in ascending order, found others")
         arrays = {name: np.ascontiguousarray(array, dtype=np.float64) for name, array in arrays.items()}
         return cls(str(state["column"]), keys, **arrays)
@@ -96,7 +96,8 @@ def fit_crf(
     found = minimise(objective, np.zeros(objective.size), objective.precondition, tol=tol * tokens / 1000,
                      max_iter=max_iter, memory=8)
     weights, transitions, start, end = objective.split(found.parameters)
-    return FeatureCRF(column, keys, weights.copy(), transitions.copy(), start.copy(), end.copy())
+    kept = weights.astype(np.float32).astype(np.float64)  # as they are stored, so that a loaded run answers alike
+    return FeatureCRF(column, keys, kept, transitions.copy(), start.copy(), end.copy())
 
 
 class ChainObjective:

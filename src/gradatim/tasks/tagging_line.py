@@ -41,13 +41,14 @@ NETWORK_SHARE = 0.9  # of the time that is left goes to networks
 def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Table, Schema]:
     """One row a sentence: the columns of tokens and tags are found, their cells written as text.
 
-    A file of whole documents keeps the sentences of one on one side of the split.
+    A file of whole documents keeps the sentences of one on one side of the split. A table that is only answered may
+    lack the tags.
     """
     check_options(options, OPTIONS, "tagging")
     target = _column_of_tags(schema)
     tokens = _column_of_tokens(table, schema, target)
     frame = table.frame
-    for name in (tokens, target):
+    for name in {tokens, target} & set(frame.columns):
         cells = [_written(cell) for cell in table.cells(name)]
         frame = frame.with_columns(pl.Series(name, cells, dtype=pl.String))
     columns = []
@@ -56,7 +57,7 @@ def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Tabl
             columns.append(Column(tokens, "text", "input", (*column.why, "a token an entry: what is tagged")))
         elif column.name == target:
             columns.append(Column(target, "tags", "target", (*column.why, "a tag a token"), column.options))
-        elif column.name == DOCUMENT and column.role in ("input", "ignore", "group"):
+        elif column.name == DOCUMENT and column.role in ("input", "ignore") and DOCUMENT in frame.columns:
             many = frame.get_column(DOCUMENT).n_unique() >= MOST_GROUPED
             why = "sentences of one document stay together" if many else "too few documents to divide the rows by them"
             columns.append(Column(DOCUMENT, "category", "group" if many else "ignore", (why,)))
@@ -369,7 +370,7 @@ def _column_of_tokens(table: Table, schema: Schema, target: str) -> str:
     found = next((lowered[name] for name in TOKEN_NAMES if name in lowered), None)
     if found is None:
         texts = [c.name for c in schema.inputs if c.name != target and c.kind == "text"]
-        lists = [name for name in others if table.frame.schema[name] == pl.List(pl.String)]
+        lists = [name for name in others if table.frame.schema.get(name) == pl.List(pl.String)]
         if len({*texts, *lists}) != 1:
             raise SchemaError(f"--task tagging: expected a column of tokens, received {', '.join(others) or 'none'}; "
                               f"call it '{TOKENS}'")
