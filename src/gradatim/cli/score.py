@@ -10,7 +10,7 @@ from gradatim.cli.console import print_json
 
 def score(
     run: Path,
-    source: str,
+    source: Annotated[str, Parameter(allow_leading_hyphen=True)],
     *,
     column: str | None = None,
     texts: Annotated[bool, Parameter(negative="")] = False,

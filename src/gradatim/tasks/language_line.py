@@ -6,12 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from gradatim.data.codecs import checks
-from gradatim.data.codecs.lossless import KINDS, LosslessTokens, sound
-from gradatim.errors import DataError, GradatimError, SchemaError
+from gradatim.data.codecs.lossless import LosslessTokens, sound
+from gradatim.errors import DataError, GradatimError
 from gradatim.estimators.ngram import MOST_ORDER, KneserNey
-from gradatim.tasks.language_members import NETWORKS, LanguageNetwork, NGramMember, as_objects
-from gradatim.tasks.language_model import LanguageModel, bits_per_character, scores_of
+from gradatim.tasks.language_members import LanguageNetwork, NGramMember, as_objects
+from gradatim.tasks.language_model import (
+    MOST_VOCABULARY,
+    LanguageModel,
+    bits_per_character,
+    scores_of,
+    whole_option,
+)
 from gradatim.tasks.language_report import sections
 from gradatim.tasks.language_training import NetworkTraining
 from gradatim.tasks.line import Fitted, Job
@@ -63,9 +68,8 @@ class Line:
         """Everything from tokens to facts."""
         job = self.job
         kind, why = self._kind()
-        most = job.options.get("vocabulary")
-        tokens = LosslessTokens.train(self.texts["train"], kind, vocabulary=None if most is None else whole(
-            most, "vocabulary", 2, 100_000))
+        most = whole_option(job.options, "vocabulary", 2, MOST_VOCABULARY)
+        tokens = LosslessTokens.train(self.texts["train"], kind, vocabulary=most)
         self.ids = {name: [tokens.ids(text) for text in part] for name, part in self.texts.items()}
         characters = sum(map(len, self.texts["train"]))
         size = sum(map(len, self.ids["train"]))
@@ -84,8 +88,6 @@ class Line:
     def _kind(self) -> tuple[str, str]:
         kind = self.job.options.get("tokens")
         if kind is not None:
-            if kind not in KINDS:
-                raise SchemaError(f"--option tokens={kind}: expected one of {', '.join(KINDS)}")
             return kind, "as asked for"
         if sum(map(len, self.texts["train"])) < SUBWORDS_FROM:
             return "characters", f"the choice under {SUBWORDS_FROM:,} characters"
@@ -100,8 +102,8 @@ class Line:
 
     def _ngrams(self, tokens: LosslessTokens) -> list[Tried]:
         """n-grams of several orders, the lowest first, as far as a quarter of the time goes."""
-        asked = self.job.options.get("order")
-        orders = ORDERS[tokens.kind] if asked is None else (whole(asked, "order", 1, MOST_ORDER),)
+        asked = whole_option(self.job.options, "order", 1, MOST_ORDER)
+        orders = ORDERS[tokens.kind] if asked is None else (asked,)
         found: list[Tried] = []
         nothing = np.zeros(0, np.int64)
         KneserNey.fit([nothing], order=2, vocabulary=2).probabilities(nothing)  # compiles once, which is not timed
@@ -134,8 +136,6 @@ class Line:
     def _network(self, tokens: LosslessTokens) -> Tried | None:
         job = self.job
         family = job.options.get("network", "recurrent")
-        if family not in (*NETWORKS, "none"):
-            raise SchemaError(f"--option network={family}: expected one of {', '.join(NETWORKS)}, none")
         if family == "none":
             self.notes.append("no network, as asked for")
             return None
@@ -233,13 +233,3 @@ def best_share(first: np.ndarray, second: np.ndarray, *, steps: int = 60) -> flo
         part = share * first
         share = float((part / (part + (1 - share) * second)).mean())
     return min(max(share, 0.01), 0.99)
-
-
-def whole(text: str, name: str, low: int, high: int) -> int:
-    """An option as a whole number."""
-    try:
-        return checks.whole(int(text), f"--option {name}", low, high)
-    except ValueError as error:
-        if isinstance(error, GradatimError):
-            raise
-        raise SchemaError(f"--option {name}={text}: expected a whole number from {low} to {high}") from None

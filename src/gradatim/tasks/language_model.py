@@ -17,14 +17,15 @@ import torch
 from torch import nn
 
 from gradatim.data.batch import Batch
-from gradatim.data.codecs.lossless import LosslessTokens
+from gradatim.data.codecs.lossless import KINDS, LosslessTokens
 from gradatim.data.documents import LABEL, TEXT
 from gradatim.data.schema import Schema
 from gradatim.data.table import Table
 from gradatim.errors import ArtifactError, GradatimError, SchemaError
+from gradatim.estimators.ngram import MOST_ORDER
 from gradatim.evaluate.intervals import bootstrap_means
 from gradatim.evaluate.predictions import Predictions
-from gradatim.tasks.language_members import as_objects
+from gradatim.tasks.language_members import NETWORKS, as_objects
 from gradatim.tasks.line import Fitted, Job, check_options
 from gradatim.tasks.members import Ensemble
 from gradatim.tasks.source import Source
@@ -37,6 +38,7 @@ OPTIONS = {
     "order": "tokens of the longest n-grams",
     "column": "the column of the texts",
 }
+MOST_VOCABULARY = 100_000
 METRICS = ("bits_per_character", "perplexity")
 
 
@@ -144,6 +146,11 @@ def bits_per_character(answer: Sequence[np.ndarray], texts: Sequence[str]) -> fl
 def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Table, Schema]:
     """Make one column of text the only input; it is the one named, the one called text, or the only one of its kind."""
     check_options(options, OPTIONS, NAME)
+    for option, among in (("tokens", KINDS), ("network", (*NETWORKS, "none"))):
+        if options.get(option, among[0]) not in among:
+            raise SchemaError(f"--option {option}={options[option]}: expected one of {', '.join(among)}")
+    for option, low, high in (("order", 1, MOST_ORDER), ("vocabulary", 2, MOST_VOCABULARY)):
+        whole_option(options, option, low, high)
     name = options.get("column") or text_column(schema)
     if name not in [column.name for column in schema.columns]:
         known = ", ".join(column.name for column in schema.columns)
@@ -156,6 +163,16 @@ def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Tabl
         for column in schema.columns
     )
     return table, Schema(columns, NAME)
+
+
+def whole_option(options: Mapping[str, str], name: str, low: int, high: int) -> int | None:
+    """An option as a whole number; None where it is not given."""
+    text = options.get(name)
+    if text is None:
+        return None
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise SchemaError(f"--option {name}={text}: expected a whole number from {low} to {high}")
+    return int(text)
 
 
 def text_column(schema: Schema) -> str:
