@@ -255,7 +255,8 @@ class _Line:
     def facts(self, best: Tried) -> dict[str, Any]:
         """What the report tells; scores are those of the models that had not seen the test rows."""
         candidates = [{"name": tried.name, "metric": self.task.metric, **tried.score,
-                       "seconds": round(tried.seconds, 2), "chosen": tried is best, "weight": 1.0 if tried is best else 0.0, "note": tried.note,
+                       "seconds": round(tried.seconds, 2), "chosen": tried is best,
+                       "weight": 1.0 if tried is best else 0.0, "note": tried.note,
                        "rows": len(self.parts["development"])} for tried in self.tried]
         facts: dict[str, Any] = {
             "candidates": candidates, "candidates_note": [self.verdict], "plan": self.plans,
