@@ -39,6 +39,7 @@ from gradatim.tasks.source import Source
 
 if TYPE_CHECKING:
     from gradatim.evaluate.explain.explanation import Explanation
+    from gradatim.tasks.generate import Generated
 
 
 
@@ -234,6 +235,26 @@ class Run:
         if table is not None:
             self._check_columns(table, None)
         return explain_table(self.artifact.ensemble, self.artifact.schema, table, rows, **options)
+
+    def generate(self, prompt: str = "", *, heard: Any = None, **manner: Any) -> "list[Generated]":
+        """Texts that go on from a prompt, of a language model.
+
+        manner: the fields of `gradatim.tasks.generate.Manner`: strategy ("greedy", "sample", "beam"), temperature,
+        top_k, top_p, beams, tokens, count, seed. heard(row, text) is told what becomes readable, as it comes.
+        """
+        from gradatim.tasks.generate import Manner, generate
+
+        known = Manner.__dataclass_fields__
+        unknown = sorted(set(manner) - set(known))
+        if unknown:
+            raise GradatimError(f"generate: expected options among {', '.join(known)}; received {', '.join(unknown)}")
+        return generate(self.artifact.ensemble, prompt, Manner(**manner), heard=heard)
+
+    def score(self, texts: Sequence[str]) -> Predictions:
+        """How probable each text is to a language model: log-probability, perplexity, bits per character."""
+        from gradatim.tasks.generate import score
+
+        return score(self.artifact.ensemble, list(texts))
 
     def report(self, path: Path | str | None = None) -> str:
         """The report as one offline HTML page; written to `path` when given.

@@ -299,3 +299,12 @@ def test_orders_for_which_there_is_no_time_are_left_out_and_named() -> None:
     names = [candidate["name"] for candidate in run.facts["candidates"]]
     assert names == ["every token alike", "4-grams"]
     assert any("6-grams: left out" in note for note in run.facts["answer"]["notes"])
+
+
+def test_a_run_continues_texts_and_says_how_probable_they_are(run: Run) -> None:
+    first, again = (run.generate("the ", tokens=20, seed=4) for _ in range(2))
+    assert first == again and len(first) == 1
+    said = run.score(["the cat", ""]).frame
+    assert said["log_probability"].to_list()[0] < 0 and said["characters"].to_list() == [7, 0]
+    with pytest.raises(GradatimError, match="expected options among strategy"):
+        run.generate(heat=2)
