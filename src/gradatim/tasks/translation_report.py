@@ -80,8 +80,8 @@ def _examples(
     """An even choice of test rows, short to long."""
     order = np.argsort([len(text) for text in sources], kind="stable")
     picked = order[np.linspace(0, len(order) - 1, min(EXAMPLES, len(order))).astype(int)]
-    table = {"kind": "table", "columns": ["row", "source", "reference", "written"],
-             "rows": [[int(rows[place]), *(_short(side[place]) for side in (sources, truth, said))]
+    table = {"kind": "table", "columns": ["source", "written", "reference", "row"],
+             "rows": [[*(_short(side[place]) for side in (sources, said, truth)), int(rows[place])]
                       for place in dict.fromkeys(picked.tolist())]}
     return {"title": "Examples", "text": "Test rows from short to long, picked by length alone.", "items": [table]}
 
@@ -146,15 +146,16 @@ def _worst(
     """The rows that score lowest, and those that lost a placeholder."""
     values = row_scores("chrf" if task.metric == "bleu" else task.metric, said, truth)
     order = [p for p in np.lexsort((np.arange(len(values)), values))[:WORST].tolist() if values[p] < RIGHT]
-    table = {"kind": "table", "columns": ["row", "source", "reference", "written", "score"],
-             "rows": [[int(rows[p]), _short(sources[p]), _short(truth[p]), _short(said[p]), f"{values[p]:.0f}"]
+    table = {"kind": "table", "columns": ["source", "written", "reference", "score", "row"],
+             "rows": [[_short(sources[p]), _short(said[p]), _short(truth[p]), f"{values[p]:.0f}", int(rows[p])]
                       for p in order]}
     lost: list[int] = [p for p in range(len(said)) if any(difference(sources[p], said[p]))][:WORST]
     items = [table]
     if lost:
-        items.append({"kind": "table", "columns": ["row", "source", "written", "lost", "made up"],
+        items.append({"kind": "table", "columns": ["source", "written", "lost", "made up", "row"],
                       "note": "Placeholders that a program would miss, or that it cannot fill.",
-                      "rows": [[int(rows[p]), _short(sources[p]), _short(said[p]),
-                                *(" ".join(part) for part in difference(sources[p], said[p]))] for p in lost]})
+                      "rows": [[_short(sources[p]), _short(said[p]),
+                                *(" ".join(part) for part in difference(sources[p], said[p])), int(rows[p])]
+                               for p in lost]})
     return {"title": "Worst rows", "text": "Often another wording that is right: one reference is not the only one.",
             "items": items}
