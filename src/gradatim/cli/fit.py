@@ -79,7 +79,8 @@ def fit(
         COLUMN=KIND where the guess is wrong: number, category, text, image, audio, of the target also boxes, points;
         repeat for more.
     encoder
-        X=ADDRESS[:WEIGHTS]: the network for a column or a kind, as image=resnet18; repeat for more.
+        X=ADDRESS[:WEIGHTS]: the network for a column or a kind, as image=resnet18 or text=minilm:pretrained; repeat for
+        more.
     fusion
         concatenation or attention.
     metric
