@@ -65,5 +65,5 @@ def demo() -> tuple[SequenceToVector, tuple[torch.Tensor, ...]]:
     """A two-layer net in both directions over 20 tokens and three sequences of 6, 3 and 1 tokens."""
     lengths = torch.tensor([6, 3, 1])
     ids = torch.randint(1, 20, (3, 6)) * length_mask(lengths, 6)
-    network = sequence_to_vector(num_classes=4, vocabulary=20, width=8, hidden=8, layers=2, bidirectional=True)
+    network = sequence_to_vector(num_classes=4, vocabulary=20, width=32, hidden=64, layers=2, bidirectional=True)
     return network, (ids, lengths)

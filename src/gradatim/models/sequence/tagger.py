@@ -156,6 +156,6 @@ def demo() -> tuple[Tagger, tuple[torch.Tensor, ...]]:
     inside = length_mask(lengths, 5)
     words = torch.randint(1, 20, (3, 5)) * inside
     characters = torch.randint(1, 12, (3, 5, 4)) * inside[..., None]
-    network = recurrent_tagger(num_classes=4, vocabulary=20, characters=12, width=8, hidden=8, character_width=6,
+    network = recurrent_tagger(num_classes=4, vocabulary=20, characters=12, width=32, hidden=96, character_width=6,
                                spelling_features=6, crf=False)
     return network, (words, characters, lengths)

@@ -58,4 +58,4 @@ def vector_to_sequence(
 
 def demo() -> tuple[VectorToSequence, tuple[torch.Tensor, ...]]:
     """A two-layer net of five steps and three vectors of 6 numbers."""
-    return vector_to_sequence(num_classes=4, inputs=6, steps=5, hidden=8, layers=2), (torch.randn(3, 6),)
+    return vector_to_sequence(num_classes=4, inputs=6, steps=5, hidden=96, layers=2), (torch.randn(3, 6),)
