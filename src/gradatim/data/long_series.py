@@ -122,8 +122,8 @@ def _gathered(
                      "use them as values")
     lists: list[Any] = [[_plain(values[channel, group]) for channel in range(len(values))] for group in order]
     inner = pl.List(pl.Float64)
-    cells = [row[0] for row in lists] if len(values) == 1 else lists
-    series = pl.Series(name, cells, dtype=inner if len(values) == 1 else pl.List(inner))
+    nested = [row[0] for row in lists] if len(values) == 1 else lists
+    series = pl.Series(name, nested, dtype=inner if len(values) == 1 else pl.List(inner))
     lengths = [len(group) for group in order]
     span = f"{min(lengths):,} to {max(lengths):,}" if lengths else "0"
     notes.insert(0, f"{len(frame):,} rows gathered into {len(order):,} series of {len(values)} "
