@@ -217,8 +217,8 @@ def test_errors_name_the_remedy() -> None:
 
 def test_every_rule_is_in_order_and_lines_show_three_samples() -> None:
     assert [rule.__name__ for rule in RULES] == [
-        "roles_named", "kind_named", "empty", "constant", "files", "places", "series", "typed", "dates", "amounts",
-        "classes_or_texts", "row_names", "gaps", "spellings"]
+        "roles_named", "kind_named", "empty", "constant", "files", "places", "series", "tags", "typed", "dates",
+        "amounts", "classes_or_texts", "row_names", "gaps", "spellings"]
     table = Table(pl.DataFrame({"a": ["x" * 99, "y", "y", "z", "w"] * 3, "b": ["u", "v", "u"] * 5}))
     rows = schema_lines(table, infer_schema(table, target="b"))
     assert rows[0]["samples"] == ["x" * 39 + "…", "y", "z"] and rows[1]["role"] == "target" and rows[0]["why"]

@@ -1,5 +1,6 @@
 """Random kernels against a slow loop written from the papers, and what must hold for any series."""
 
+import warnings
 from itertools import combinations
 from typing import Any
 
@@ -179,4 +180,10 @@ def test_ridge_classifier_is_saved_and_cloned() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("estimator", [MiniRocket(features=84), MultiRocket(features=672), RidgeClassifier()])
 def test_conventions_of_scikit_learn(estimator: Any) -> None:
-    check_estimator(estimator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = check_estimator(estimator, on_fail=None)
+    excused = {f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse")}
+    failed = {one["check_name"] for one in results if one["status"] == "failed"}
+    # leaving out one of two equal rows tells nothing, so a row twice is no row of weight two
+    assert failed <= (excused if isinstance(estimator, RidgeClassifier) else set())

@@ -173,6 +173,8 @@ def test_influence_is_the_derivative_by_the_weight_of_a_row() -> None:
     labels, probabilities = made_up(3, 400)
     numbers = probabilities[:, 0]
     for name, metric in METRICS.items():
+        if metric.task not in ("classification", "regression", "localisation", "landmarks"):
+            continue  # texts, tags and forecasts have scores of their own, with bootstrap intervals
         if metric.task == "regression":
             truth, answer = numbers * 0.8 + 0.1 * labels + 1, numbers + 1
         elif metric.task in ("localisation", "landmarks"):

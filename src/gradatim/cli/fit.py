@@ -76,8 +76,8 @@ def fit(
     ignore
         A column to leave out; repeat for more.
     kind
-        COLUMN=KIND where the guess is wrong: number, category, text, image, audio, of the target also boxes, points;
-        repeat for more.
+        COLUMN=KIND where the guess is wrong: number, category, text, image, audio, series, of the target also boxes,
+        points, tags; repeat for more.
     encoder
         X=ADDRESS[:WEIGHTS]: the network for a column or a kind, as image=resnet18 or text=minilm:pretrained; repeat for
         more.
@@ -110,7 +110,8 @@ def fit(
         NAME=VALUE,… or COLUMN:NAME=VALUE,…: how rows are changed at random in training, as
         rotate=15,crop=0.8,colour=0.2,cutmix=1; none drops the defaults; see `gradatim augment`; repeat for more.
     gather
-        NEW=COLUMN,COLUMN,…: one target of several columns, as box=xmin,ymin,xmax,ymax,label, or points=x1,y1,x2,y2.
+        NEW=COLUMN,COLUMN,…: one target of several columns, as box=xmin,ymin,xmax,ymax,label, or points=x1,y1,x2,y2; or
+        NEW=long:ID,TIME,VALUE,…: a long table as rows of series.
     option
         NAME=VALUE of the task: horizon=12 of forecasting, tokens=characters of a language model; repeat for more.
     class_weights

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gradatim.estimators.dtw_kernels import envelope, search, warped
 from gradatim.estimators.row_threads import in_parts
-from gradatim.estimators.series_rows import series_rows
+from gradatim.estimators.series_rows import dimensions, series_rows
 from gradatim.estimators.validation import damaged, expect_array, expect_classes, expect_count
 
 WINDOWS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
@@ -114,7 +114,7 @@ class DTWNeighborsClassifier(ClassifierMixin, BaseEstimator):
         return np.asarray(self.classes_[votes.argmax(1)])
 
     def _rows(self, X: Any, y: Any, *, fitting: bool) -> tuple[np.ndarray, np.ndarray]:
-        if not isinstance(X, list | tuple | dict) and np.ndim(X) <= 2:
+        if not isinstance(X, list | tuple | dict) and dimensions(X) <= 2:
             checked = validate_data(self, X, y if fitting else "no_validation", reset=fitting, dtype=np.float64,
                                     ensure_all_finite="allow-nan", **({} if fitting else {"skip_check_array": False}))
             X = checked[0] if fitting else checked

@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from gradatim.estimators.features.scale import check_moments, moments
 from gradatim.estimators.rocket_kernels import PLACES, TAPS, signals, transform
 from gradatim.estimators.row_threads import in_parts
-from gradatim.estimators.series_rows import series_rows
+from gradatim.estimators.series_rows import dimensions, series_rows
 from gradatim.estimators.validation import damaged, expect_array, expect_count
 
 MOST_DILATIONS = 32
@@ -78,7 +78,7 @@ class _Rocket(TransformerMixin, BaseEstimator):
                          for place in range(len(part[2]))], dtype=object)
 
     def _rows(self, X: Any, *, fitting: bool) -> tuple[np.ndarray, np.ndarray]:
-        if not isinstance(X, list | tuple | dict) and np.ndim(X) <= 2:
+        if not isinstance(X, list | tuple | dict) and dimensions(X) <= 2:
             from sklearn.utils.validation import validate_data
 
             X = validate_data(self, X, reset=fitting, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")

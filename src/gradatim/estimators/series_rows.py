@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 MOST_CHANNELS = 4096
 
@@ -23,6 +24,9 @@ def series_rows(X: Any, channels: int | None = None) -> tuple[np.ndarray, np.nda
     >>> values[0, 0].tolist(), lengths.tolist()
     ([1.0, 2.0, 3.0, 4.0], [4, 2])
     """
+    if scipy.sparse.issparse(X):
+        raise TypeError("Sparse data was passed, but dense data is required: a series has a value at every step; "
+                        "use '.toarray()'")
     if isinstance(X, Mapping):
         values, lengths = _floats(X["values"]), np.asarray(X["lengths"], dtype=np.int64)
         values = values * (np.arange(values.shape[-1]) < lengths[:, None])[:, None] if values.ndim == 3 else values
@@ -42,6 +46,11 @@ def series_rows(X: Any, channels: int | None = None) -> tuple[np.ndarray, np.nda
     if not np.isfinite(values).all():
         values = _filled(values, lengths)
     return np.ascontiguousarray(values), lengths
+
+
+def dimensions(X: Any) -> int:
+    """Axes of an array, or of what can be made one."""
+    return int(X.ndim) if hasattr(X, "ndim") else np.asarray(X).ndim
 
 
 def _floats(X: Any) -> np.ndarray:

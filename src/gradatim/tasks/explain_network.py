@@ -196,8 +196,8 @@ def _part(score: NetworkScore, name: str, cell: Any, found: torch.Tensor, method
     total = float(found.sum()) if complete else None
     if kind == "series":
         length = int(batch.inputs[name]["lengths"][0])  # type: ignore[index, call-overload]
-        heat = found[0, : score.member.codecs[name].describe()["values"], :length].double().numpy()
-        return Part(name, kind, cell, total, heat=heat if complete else np.abs(heat), signed=complete)
+        curve = found[0, : score.member.codecs[name].describe()["values"], :length].double().numpy()
+        return Part(name, kind, cell, total, heat=curve if complete else np.abs(curve), signed=complete)
     if kind in ("image", "audio"):
         heat = found[0]
         if method in ("saliency", "smooth_grad"):

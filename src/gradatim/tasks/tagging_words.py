@@ -39,7 +39,7 @@ def read_sentences(
     return sentences
 
 
-def offsets_of(sentences: Sequence[Sequence[Any]]) -> np.ndarray:
+def offsets_of(sentences: Sequence[Any]) -> np.ndarray:
     """Where each sentence begins in the row of all tokens, int64 (S + 1,)."""
     return np.concatenate([[0], np.cumsum([len(sentence) for sentence in sentences])]).astype(np.int64)
 
