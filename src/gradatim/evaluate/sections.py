@@ -43,8 +43,8 @@ def lines(item: Mapping[str, Any], name: str) -> str:
         axes.set_xlabel(short((item.get("x") or {}).get("label", ""), 60))
         axes.set_ylabel(short((item.get("y") or {}).get("label", ""), 60))
         axes.grid(axis="x", visible=False)
-        if len(item.get("series") or []) > 1:
-            axes.legend()
+        if len(item.get("series") or []) > 1:  # above the lines, where it hides none
+            axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=3, borderaxespad=0.2)
         return to_svg(drawn, name=name, title=short(item.get("title", "Lines"), 100))
 
 
