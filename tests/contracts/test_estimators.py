@@ -26,10 +26,8 @@ from gradatim.estimators.state import estimator_from_state, estimator_to_state
 
 # Those of series (rows, channels, steps) or lists of them, no tables: their own tests hold them to their definitions.
 OF_SERIES = {"dtw.DTWNeighborsClassifier", "rocket.MiniRocket", "rocket.MultiRocket"}
-ADDRESSES = [
-    short for address in addresses()
-    if not address.startswith(f"{PACKAGE}.features.") and (short := address.removeprefix(f"{PACKAGE}.")) not in OF_SERIES
-]
+NAMES = [address.removeprefix(f"{PACKAGE}.") for address in addresses()]
+ADDRESSES = [name for name in NAMES if not name.startswith("features.") and name not in OF_SERIES]
 # Arguments under which the checks hold to all their digits, where the defaults stop earlier.
 STRICT = {
     "logistic.LogisticRegression": {"tol": 1e-20},
