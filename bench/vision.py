@@ -19,7 +19,10 @@ from typing import Any
 
 from bench.side_by_side import report
 
-PEERS = ("PyTorch loop", "PyTorch loop, batched loader", "Lightning", "skorch", "Keras (torch)", "Keras (jax)")
+PEERS = (
+    "PyTorch loop", "PyTorch loop, batched loader", "Lightning", "Lightning as it comes", "skorch", "Keras (torch)",
+    "Keras (jax)",
+)  # fmt: skip
 OURS = ("gradatim", "gradatim, no levers")
 NO_BFLOAT16 = ("skorch",)
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +183,11 @@ def pytorch(name: str, dtype: str, size: int, *, batched: bool = False) -> tuple
     return run, torch_score(network)
 
 
-def lightning(name: str, dtype: str, size: int) -> tuple[Run, Score]:
-    """Trainer without logger, bars and checkpoints, batched loader, fused AdamW, its own mixed precision."""
+def lightning(name: str, dtype: str, size: int, *, tuned: bool = True) -> tuple[Run, Score]:
+    """Trainer without logger, bars and checkpoints, batched loader, fused AdamW, its own mixed precision.
+
+    Not tuned: as the guides begin, with a DataLoader over single pictures and AdamW as it comes.
+    """
     import logging
     import warnings
 
@@ -204,13 +208,13 @@ def lightning(name: str, dtype: str, size: int) -> tuple[Run, Score]:
             return torch.nn.functional.cross_entropy(self.network(x), y)
 
         def configure_optimizers(self) -> Any:
-            return torch.optim.AdamW(self.network.parameters(), RATE, weight_decay=DECAY, fused=True)
+            return torch.optim.AdamW(self.network.parameters(), RATE, weight_decay=DECAY, fused=tuned or None)
 
         def on_train_batch_end(self, *args: Any) -> None:
             self.times.append(now())
 
     module = Module()
-    loader = torch_loader(size, batched=True)
+    loader = torch_loader(size, batched=tuned)
 
     def run(steps: int) -> list[Stamp]:
         module.times = []
@@ -345,6 +349,7 @@ CONTENDERS: dict[str, Callable[[str, str, int], tuple[Run, Score]]] = {
     "PyTorch loop": pytorch,
     "PyTorch loop, batched loader": lambda *a: pytorch(*a, batched=True),
     "Lightning": lightning,
+    "Lightning as it comes": partial(lightning, tuned=False),
     "skorch": skorch,
     "Keras (torch)": keras,
     "Keras (jax)": keras,
