@@ -114,7 +114,7 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unknown kind": ("fit a.csv --target y --kind x=colour", ("colour",)),
     "kind without =": ("fit a.csv --target y --kind x", ("--kind",)),
     "kind of no column": ("fit a.csv --target y --kind z=text", ("z",)),
-    "kind not read yet": ("fit a.csv --target y --kind x=series", ("x", "series")),
+    "kind not read yet": ("fit a.csv --target y --kind x=mask", ("x", "mask")),
     "numbers as pictures": ("fit a.csv --target y --kind x=image", ("picture",)),
     "texts as target numbers": ("fit a.csv --target y --kind y=number", ("y", "low")),
     "target set aside": ("fit a.csv --target y --ignore y", ("y",)),

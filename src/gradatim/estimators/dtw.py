@@ -50,7 +50,7 @@ class DTWNeighborsClassifier(ClassifierMixin, BaseEstimator):
     "auto" windows_ and errors_ (share of training rows).
 
     >>> rows = np.sin(np.arange(40) * np.array([[0.2], [0.21], [0.8], [0.82]]))
-    >>> DTWNeighborsClassifier().fit(rows, ["slow", "slow", "fast", "fast"]).predict(rows[:, 1:]).tolist()
+    >>> DTWNeighborsClassifier().fit(rows, ["slow", "slow", "fast", "fast"]).predict(list(rows[:, 1:])).tolist()
     ['slow', 'slow', 'fast', 'fast']
     """
 
