@@ -192,3 +192,16 @@ def _from_one_byte(data: bytes, name: str, error: UnicodeDecodeError) -> tuple[b
     except UnicodeDecodeError:
         text, found = data.decode("latin-1"), "latin-1 (not valid UTF-8 or cp1252)"
     return text.encode("utf-8"), found
+
+
+def without_lone_surrogates(text: str) -> str:
+    """The text with halves of surrogate pairs, which UTF-8 cannot hold, replaced.
+
+    >>> without_lone_surrogates("a\\ud800b")
+    'a�b'
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -16,11 +16,10 @@ from gradatim.device import Placement, autocast, choose
 from gradatim.errors import ArtifactError
 from gradatim.evaluate.forecasts import pinball
 from gradatim.models.address import build
-from gradatim.models.outline import finite, outline
 from gradatim.randomness import generator, seed_of
 from gradatim.tasks.forecasting_members import answer_source, normalised
-from gradatim.tasks.network import _here
 from gradatim.tasks.planning import Epochs
+from gradatim.tasks.rebuilt import placed_here, rebuilt
 from gradatim.tasks.source import Source
 from gradatim.train.checkpoint import load_checkpoint
 from gradatim.train.forecast import default_max_epochs, measure, plan_for_minutes
@@ -91,7 +90,7 @@ class ForecastNetwork:
         cls, state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], torch.Tensor],
         task: Any,
     ) -> "ForecastNetwork":
-        """Build on `meta`, compare with the header of the weights, only then take memory and load."""
+        """Build the network again, see `rebuilt`; it must be one for the task's horizon, quantiles and columns."""
         blueprint = dict(state["blueprint"])
         if blueprint.get("address") not in NETWORKS.values():
             raise ArtifactError(f"expected a forecasting network, found {blueprint.get('address')!r:.80}")
@@ -99,16 +98,8 @@ class ForecastNetwork:
         given = {name: blueprint["arguments"].get(name) for name in wanted}
         if given != wanted:
             raise ArtifactError(f"expected a network for {wanted}, found one for {given!r:.200}")
-        expected = outline(blueprint, tensors=len(shapes))
-        if expected != dict(shapes):
-            name = sorted(set(expected.items()) ^ set(dict(shapes).items()))[0][0]
-            raise ArtifactError(
-                f"tensor '{name}': expected shape {expected.get(name)}, found {shapes.get(name)} in the weights"
-            )
-        placement = _here(Placement.from_json(state["placement"]))
-        with torch.random.fork_rng(devices=[]):  # the weights it is born with are thrown away
-            network = build(blueprint)
-        network.load_state_dict({name: finite(name, read(name)) for name in shapes})
+        network = rebuilt(blueprint, shapes, read)
+        placement = placed_here(Placement.from_json(state["placement"]))
         return cls(blueprint, network.to(placement.device).eval(), placement, task)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gradatim.data.codecs.lossless import LosslessTokens, sound
+from gradatim.data.codecs.lossless import LosslessTokens
+from gradatim.data.encoding import without_lone_surrogates
 from gradatim.errors import DataError, GradatimError
 from gradatim.estimators.ngram import MOST_ORDER, KneserNey
 from gradatim.tasks.language_members import LanguageNetwork, NGramMember, as_objects
@@ -54,7 +55,7 @@ class Line:
         self.job, self.split = job, job.split
         self.column = job.schema.inputs[0].name
         cells = job.source.table.cells(self.column)
-        texts = [None if cell is None else sound(str(cell)) for cell in cells]
+        texts = [None if cell is None else without_lone_surrogates(str(cell)) for cell in cells]
         self.rows = {name: [row for row in rows.tolist() if texts[row]] for name, rows in self.split.parts().items()}
         self.texts = {name: [str(texts[row]) for row in rows] for name, rows in self.rows.items()}
         if min(map(len, self.texts.values())) == 0 or sum(map(len, self.texts.values())) < FEWEST_TEXTS:

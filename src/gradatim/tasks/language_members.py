@@ -13,12 +13,11 @@ import torch
 from torch import nn
 
 from gradatim.data.codecs.lossless import LosslessTokens
-from gradatim.device import Placement, autocast, choose
-from gradatim.errors import ArtifactError, GradatimError
+from gradatim.device import Placement, autocast
+from gradatim.errors import ArtifactError
 from gradatim.estimators.ngram import BOUNDARY, KneserNey
-from gradatim.models.address import build
-from gradatim.models.outline import finite, outline
 from gradatim.models.sequence.causal_transformer import Cache
+from gradatim.tasks.rebuilt import placed_here, rebuilt
 from gradatim.tasks.source import Source
 
 TRANSFORMER = "gradatim.models.sequence.causal_transformer.causal_transformer"
@@ -154,15 +153,8 @@ class LanguageNetwork:
         arguments = blueprint.get("arguments") or {}
         if arguments.get("vocabulary") != len(tokens) or arguments.get("num_classes") is not None:
             raise ArtifactError(f"expected a network over the run's {len(tokens)} tokens, found another")
-        expected = outline(blueprint, tensors=len(shapes))
-        if expected != dict(shapes):
-            name = sorted(set(expected.items()) ^ set(dict(shapes).items()))[0][0]
-            raise ArtifactError(
-                f"tensor '{name}': expected shape {expected.get(name)}, found {shapes.get(name)} in the weights")
-        with torch.random.fork_rng(devices=[]):
-            network = build(blueprint)
-        network.load_state_dict({name: finite(name, read(name)) for name in shapes})
-        placement = here(Placement.from_json(state["placement"]))
+        network = rebuilt(blueprint, shapes, read)
+        placement = placed_here(Placement.from_json(state["placement"]))
         return cls(str(state["column"]), dict(blueprint), network.to(placement.device).eval(), placement, tokens)
 
 
@@ -315,12 +307,3 @@ def tokens_of(task: Any) -> LosslessTokens:
     if not isinstance(tokens, LosslessTokens):
         raise ArtifactError("expected the task of a language model, found another")
     return tokens
-
-
-def here(placement: Placement) -> Placement:
-    """The placement, or this machine's own where it lacks the device."""
-    try:
-        choose(device=placement.device)
-    except (GradatimError, RuntimeError):
-        return choose()
-    return placement

@@ -12,12 +12,11 @@ from gradatim.data.batch import Batch
 from gradatim.data.codecs import Codec, codec_from_json
 from gradatim.data.loader import Encoded
 from gradatim.data.schema import Column
-from gradatim.device import Placement, autocast, choose
-from gradatim.errors import ArtifactError, GradatimError
+from gradatim.device import Placement, autocast
+from gradatim.errors import ArtifactError
 from gradatim.files import to_json_bytes
-from gradatim.models.address import build
 from gradatim.models.fusion.folding import lightened
-from gradatim.models.outline import finite, outline
+from gradatim.tasks.rebuilt import placed_here, rebuilt
 from gradatim.tasks.source import Source
 
 FUSION = "gradatim.models.fusion.network.fusion_network"
@@ -101,35 +100,15 @@ class NetworkMember:
         read: Callable[[str], torch.Tensor],
         task: Any,
     ) -> "NetworkMember":
-        """Build the network on `meta`, compare with the header of the weights, only then take memory and load.
-
-        It is built again in memory, so that what it makes for itself and does not save (grids, masks) is there.
-        """
+        """Build the network again, see `rebuilt`; codecs and network must belong together."""
         codecs = {str(entry["column"]): codec_from_json(entry["codec"]) for entry in state["codecs"]}
-        expected = outline(state["blueprint"], tensors=len(shapes))
-        if expected != dict(shapes):
-            name = sorted(set(expected.items()) ^ set(dict(shapes).items()))[0][0]
-            raise ArtifactError(
-                f"tensor '{name}': expected shape {expected.get(name)}, found {shapes.get(name)} in the weights"
-            )
         _check_inputs(state["blueprint"], codecs)
-        placement = _here(Placement.from_json(state["placement"]))
-        with torch.random.fork_rng(devices=[]):  # the weights it is born with are thrown away
-            network = build(state["blueprint"])
-        network.load_state_dict({name: finite(name, read(name)) for name in shapes})
+        network = rebuilt(state["blueprint"], shapes, read)
+        placement = placed_here(Placement.from_json(state["placement"]))
         if placement.channels_last:  # as it was trained: the layout decides the last bits
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return cls(codecs, dict(state["blueprint"]), network.to(placement.device).eval(), placement, task,
                    state.get("mirrored") is True)
-
-
-def _here(placement: Placement) -> Placement:
-    """The placement, or this machine's own where it lacks the device."""
-    try:
-        choose(device=placement.device)
-    except (GradatimError, RuntimeError):
-        return choose()
-    return placement
 
 
 def _check_inputs(blueprint: Mapping[str, Any], codecs: Mapping[str, Codec]) -> None:

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from gradatim.device import Placement, autocast, choose
-from gradatim.errors import ArtifactError, GradatimError
-from gradatim.models.address import build
-from gradatim.models.outline import finite, outline
+from gradatim.device import Placement, autocast
+from gradatim.errors import ArtifactError
+from gradatim.tasks.rebuilt import placed_here, rebuilt
 from gradatim.tasks.source import Source
 from gradatim.tasks.tagging_words import Words, read_sentences
 
@@ -69,7 +68,7 @@ class TaggerMember:
         cls, state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], torch.Tensor],
         task: Any,
     ) -> "TaggerMember":
-        """Build on `meta`, compare with the header of the weights, only then take memory and load."""
+        """Build the tagger again, see `rebuilt`; it must be one over these words and tags."""
         words = Words.from_json(state["words"])
         blueprint = dict(state["blueprint"])
         if blueprint.get("address") not in ADDRESSES.values():
@@ -80,12 +79,8 @@ class TaggerMember:
         wrong = next((name for name, size in sizes.items() if arguments.get(name) != size), None)
         if wrong is not None:
             raise ArtifactError(f"expected a tagger whose {wrong} is {sizes[wrong]}, found another")
-        if outline(blueprint, tensors=len(shapes)) != dict(shapes):
-            raise ArtifactError("expected the weights of the tagger that the blueprint tells of, found others")
-        placement = _here(Placement.from_json(state["placement"]))
-        with torch.random.fork_rng(devices=[]):  # the weights it is born with are thrown away
-            network = build(blueprint)
-        network.load_state_dict({name: finite(name, read(name)) for name in shapes})
+        network = rebuilt(blueprint, shapes, read)
+        placement = placed_here(Placement.from_json(state["placement"]))
         return cls(str(state["column"]), words, blueprint, network.to(placement.device).eval(), placement)
 
 
@@ -100,12 +95,3 @@ def batches_of(lengths: np.ndarray, tokens: int = ANSWER_TOKENS) -> list[np.ndar
         found.append(order[start:stop])
         start = stop
     return found
-
-
-def _here(placement: Placement) -> Placement:
-    """The placement, or this machine's own where it lacks the device."""
-    try:
-        choose(device=placement.device)
-    except (GradatimError, RuntimeError):
-        return choose()
-    return placement

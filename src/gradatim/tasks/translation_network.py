@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from gradatim.data.placeholders import MARKERS, restore
-from gradatim.device import Placement, autocast, choose
-from gradatim.errors import ArtifactError, GradatimError
+from gradatim.device import Placement, autocast
+from gradatim.errors import ArtifactError
 from gradatim.estimators.alignment import WORDS
-from gradatim.models.address import build
-from gradatim.models.outline import finite, outline
 from gradatim.nn.beam_search import NEVER, Decoded, beam_search, length_factor, top_stable
+from gradatim.tasks.rebuilt import placed_here, rebuilt
 from gradatim.tasks.source import Source
 from gradatim.tasks.translation_batches import padded
 from gradatim.tasks.translation_members import answered, texts_of
@@ -181,23 +180,16 @@ class TranslatorMember:
     def from_state(
         cls, state: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], read: Callable[[str], Tensor], task: Any
     ) -> "TranslatorMember":
-        """Build the network on `meta`, compare with the header of the weights, only then take memory and load."""
+        """Build the translator again, see `rebuilt`; it must be one over these tokens."""
         tokens = PairTokens.from_json(state["tokens"])
         blueprint = dict(state["blueprint"])
         _check_blueprint(blueprint, tokens)
         own = {name.removeprefix("network."): shape for name, shape in shapes.items() if name.startswith("network.")}
-        expected = outline(blueprint, tensors=len(own))
-        if expected != own:
-            name = sorted(set(expected.items()) ^ set(own.items()))[0][0]
-            raise ArtifactError(f"tensor '{name}': expected shape {expected.get(name)}, found {own.get(name)} in the "
-                                "weights")
         beams, penalty = int(state["beams"]), float(state["length_penalty"])
         if not 1 <= beams <= MOST_BEAMS or not -10 <= penalty <= 10:
             raise ArtifactError(f"expected 1 to {MOST_BEAMS} beams and a length penalty from -10 to 10")
-        placement = _here(Placement.from_json(state["placement"]))
-        with torch.random.fork_rng(devices=[]):  # the weights it is born with are thrown away
-            network = build(blueprint)
-        network.load_state_dict({name: finite(name, read(f"network.{name}")) for name in own})
+        network = rebuilt(blueprint, own, lambda name: read(f"network.{name}"))
+        placement = placed_here(Placement.from_json(state["placement"]))
         source, target = (np.sort(read(f"known.{side}").numpy().astype(np.int64)) for side in ("source", "target"))
         return cls(str(state["column"]), tokens, blueprint, network.to(placement.device).eval(), placement, beams,
                    penalty, bool(state["copying"]), source, target)
@@ -232,15 +224,6 @@ def _check_blueprint(blueprint: Mapping[str, Any], tokens: PairTokens) -> None:
     longest = max(tokens.source_length, tokens.target_length) + 1
     if blueprint["address"] == NETWORKS["transformer"] and arguments.get("max_length") != longest:
         raise ArtifactError(f"expected a translator of texts of {longest} tokens, found another")
-
-
-def _here(placement: Placement) -> Placement:
-    """The placement, or this machine's own where it lacks the device."""
-    try:
-        choose(device=placement.device)
-    except (GradatimError, RuntimeError):
-        return choose()
-    return placement
 
 
 def _portions(order: list[tuple[int, int]], beams: int) -> list[list[int]]:

@@ -13,7 +13,8 @@ from typing import Any, Self
 import numpy as np
 
 from gradatim.data.codecs import checks
-from gradatim.data.codecs.lossless import LosslessTokens, sound
+from gradatim.data.codecs.lossless import LosslessTokens
+from gradatim.data.encoding import without_lone_surrogates
 from gradatim.data.placeholders import MARKERS, hide, hide_known, restore
 from gradatim.estimators.alignment import words_of
 
@@ -95,7 +96,7 @@ class PairTokens:
 
     def _all_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Ids of texts; what stands between markers is encoded together."""
-        split = [MARKED.split(sound(text)) for text in texts]
+        split = [MARKED.split(without_lone_surrogates(text)) for text in texts]
         engine = self.subwords.engine
         encoded = iter(engine.encode_batch([part for parts in split for part in parts[::2] if part],
                                            add_special_tokens=False))

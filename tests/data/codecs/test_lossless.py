@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradatim.data.codecs.lossless import KINDS, LosslessTokens, Reader, sound
+from gradatim.data.codecs.lossless import KINDS, LosslessTokens, Reader
+from gradatim.data.encoding import without_lone_surrogates
 from gradatim.errors import ArtifactError
 
 TRAINING = ["The cat sat on the mat.", "the dog — sat\n\ton the café's mat!", "la niña 日本 日本", "aa bb aa bb 12 12"]
@@ -21,17 +22,17 @@ def tokens(request: pytest.FixtureRequest) -> LosslessTokens:
 @given(text=st.text(max_size=60))
 def test_every_text_comes_back(tokens: LosslessTokens, text: str) -> None:
     ids = tokens.ids(text)
-    assert tokens.text(ids) == sound(text)
+    assert tokens.text(ids) == without_lone_surrogates(text)
     assert len(ids) == 0 or (ids.min() > 0 and ids.max() < len(tokens))
 
 
 @pytest.mark.parametrize("text", [*ODD, *TRAINING, "half \ud83d of a pair \ude00"])
 def test_odd_texts_come_back_and_are_read_as_they_are_made(tokens: LosslessTokens, text: str) -> None:
     ids = tokens.ids(text)
-    assert tokens.text(ids) == sound(text)
+    assert tokens.text(ids) == without_lone_surrogates(text)
     reader = Reader(tokens)
-    assert "".join(reader(int(token)) for token in ids) + reader.end() == sound(text)
-    assert "".join(tokens.pieces(ids)) == sound(text)
+    assert "".join(reader(int(token)) for token in ids) + reader.end() == without_lone_surrogates(text)
+    assert "".join(tokens.pieces(ids)) == without_lone_surrogates(text)
 
 
 @settings(max_examples=100, deadline=None)

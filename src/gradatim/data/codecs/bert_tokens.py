@@ -14,6 +14,7 @@ from typing import Any
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from gradatim.data.codecs import checks
+from gradatim.data.encoding import without_lone_surrogates
 from gradatim.errors import ArtifactError, SchemaError
 
 BERT = "bert"
@@ -82,11 +83,11 @@ class BertTokens:
 
     def normalise(self, text: str) -> str:
         """As the tokenizer sees it: no control characters, in small letters without accents where asked for."""
-        return self.engine.normalizer.normalize_str(_sound(text))
+        return self.engine.normalizer.normalize_str(without_lone_surrogates(text))
 
     def ids(self, text: str) -> list[int]:
         """The ids of a text, without marks."""
-        return self.engine.encode(_sound(text), add_special_tokens=False).ids
+        return self.engine.encode(without_lone_surrogates(text), add_special_tokens=False).ids
 
     def framed(self, ids: Sequence[int], most: int) -> list[int]:
         """The ids between the marks of beginning and end, at most `most` in all: the end of the text is cut."""
@@ -141,12 +142,3 @@ def _parsed(content: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
     if sorted(words.values()) != list(range(len(words))):
         raise ValueError("vocab: expected the ids 0, 1, 2, …, each once")
     return tuple(sorted(words, key=words.__getitem__)), small
-
-
-def _sound(text: str) -> str:
-    """Lone surrogates, which UTF-8 cannot hold, become the replacement character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text

@@ -18,6 +18,7 @@ import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from gradatim.data.codecs import checks
+from gradatim.data.encoding import without_lone_surrogates
 from gradatim.errors import SchemaError
 
 KINDS = ("characters", "words", "subwords")
@@ -65,7 +66,7 @@ class LosslessTokens:
         Words stand beside all characters seen twice, subwords beside the 256 bytes.
         """
         checks.choice(kind, "tokens", KINDS)
-        texts = [sound(text) for text in texts]
+        texts = [without_lone_surrogates(text) for text in texts]
         size = vocabulary or usual_size(kind, sum(map(len, texts)))
         if kind == "subwords":
             return cls(kind, *_merged(texts, max(size, 257)))
@@ -82,7 +83,7 @@ class LosslessTokens:
 
     def ids(self, text: str) -> np.ndarray:
         """The ids of a text, int64 (length,), without boundaries."""
-        text = sound(text)
+        text = without_lone_surrogates(text)
         if self.kind == "subwords":
             return np.array(self.engine.encode(text, add_special_tokens=False).ids, np.int64) + 1
         if self.kind == "characters":
@@ -183,15 +184,6 @@ class Reader:
         return text
 
 
-def sound(text: str) -> str:
-    """The text; half of a surrogate pair becomes the replacement character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
 def usual_size(kind: str, characters: int) -> int:
     """How many tokens suit an amount of text: up to 5,000 characters; a word or subword for some hundred characters.
 
@@ -248,7 +240,7 @@ def _engine(tokens: LosslessTokens) -> Any:
 def _check(tokens: LosslessTokens) -> None:
     checks.choice(tokens.kind, "tokens", KINDS)
     checks.strings(list(tokens.vocabulary), "vocabulary", most=MOST_TOKENS, longest=LONGEST_TOKEN)
-    if "" in tokens.vocabulary or any(sound(token) != token for token in tokens.vocabulary):
+    if "" in tokens.vocabulary or any(without_lone_surrogates(token) != token for token in tokens.vocabulary):
         raise SchemaError("vocabulary: expected tokens of whole characters")
     if tokens.kind == "characters" and any(len(token) != 1 for token in tokens.vocabulary):
         raise SchemaError("vocabulary: expected single characters")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from gradatim.data.codecs import checks
+from gradatim.data.encoding import without_lone_surrogates
 from gradatim.errors import SchemaError
 
 MODELS = ("words", "characters", "wordpiece", "bpe")
@@ -44,11 +45,11 @@ class Tokens:
 
     def normalise(self, text: str) -> str:
         """NFKC, lower case when asked for, and no half of a surrogate pair."""
-        return self.engine.normalizer.normalize_str(_sound(text))
+        return self.engine.normalizer.normalize_str(without_lone_surrogates(text))
 
     def ids(self, text: str) -> list[int]:
         """The ids of a text, each ≥ 1."""
-        return self.engine.encode(_sound(text), add_special_tokens=False).ids
+        return self.engine.encode(without_lone_surrogates(text), add_special_tokens=False).ids
 
     def join(self, ids: Iterable[int]) -> str:
         """The text of ids; spaces are as usual around words and marks where the model does not keep them."""
@@ -148,15 +149,6 @@ def _check(tokens: Tokens) -> None:
         good = isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(part, str) for part in pair)
         if not good or not {pair[0], pair[1], pair[0] + pair[1]} <= vocabulary:
             raise SchemaError("merges: expected pairs of tokens whose union is a token")
-
-
-def _sound(text: str) -> str:
-    """Lone surrogates, which UTF-8 cannot hold, become the replacement character."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def _join_bytes(pieces: list[str]) -> str:
