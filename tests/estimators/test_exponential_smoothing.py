@@ -191,3 +191,13 @@ def test_simplex_goes_down_a_curved_valley():
     assert point == pytest.approx([1, 1], abs=1e-3) and value < 1e-6
     point, _ = simplex_search(lambda p: -p[0], [0.2], [0.0], [0.7])
     assert point == [0.7]
+
+
+def test_a_season_that_some_series_have_is_found_beside_series_without_one() -> None:
+    random = np.random.default_rng(5)
+    walks = [np.cumsum(random.normal(size=120)) for _ in range(20)]
+    waves = [np.tile(np.sin(np.arange(12) / 2), 10) * 5 + random.normal(size=120) for _ in range(8)]
+    season, why = find_season([*walks, *waves], (12,))
+    assert season == 12 and "in 8 of 28 series" in why
+    season, why = find_season(walks, (12,))
+    assert season == 1 and "of 20 series" in why and "--option season=N" in why

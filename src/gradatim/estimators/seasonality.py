@@ -123,26 +123,32 @@ def is_seasonal(values: np.ndarray, season: int) -> bool:
 def find_season(series: Sequence[np.ndarray], usual: Sequence[int], *, most: int = 50) -> tuple[int, str]:
     """The length of the season of some series, and why: among the usual ones, else by autocorrelation.
 
-    usual: lengths that the frequency suggests; the one with the highest mean autocorrelation is taken, when it is
-    above chance in at least half of the series that are long enough. Without any, peaks of the mean autocorrelation
-    from 2 to a third of the length are tried. 1: no season. At most `most` series are looked at.
+    usual: lengths that the frequency suggests; among those that more of the series have than chance gives, the one with
+    the highest mean autocorrelation in them: series without it may stand beside them. Without any, peaks of the mean
+    autocorrelation from 2 to a third of the length are tried. 1: no season. At most `most` series are looked at.
     """
     looked = sorted((values for values in series if np.isfinite(values).sum() > 6), key=len, reverse=True)[:most]
     if not looked:
         return 1, "no season: the series are too short to tell"
     long_enough = [m for m in usual if m > 1 and len(looked[len(looked) // 2]) >= 3 * m]
     if long_enough:
-        best, mark = 1, 0.0
+        best, mark, told = 1, 0.0, ""
+        counts = []
         for season in long_enough:
-            share = float(np.mean([is_seasonal(values, season) for values in looked if len(values) >= 3 * season]))
-            height = float(np.nanmean([autocorrelations(values - moving_average(values, season), [season])[0]
-                                       for values in looked if len(values) >= 3 * season]))
-            if share >= 0.5 and height > mark:
-                best, mark = season, height
+            tried = [values for values in looked if len(values) >= 3 * season]
+            with_it = [values for values in tried if is_seasonal(values, season)]
+            counts.append(f"{season} steps in {len(with_it)} of {len(tried)} series")
+            if len(with_it) <= 0.1 * len(tried) + Z90 * np.sqrt(0.09 * len(tried)):  # chance at 90 % gives a tenth
+                continue
+            height = float(np.mean([autocorrelations(values - moving_average(values, season), [season])[0]
+                                    for values in with_it]))
+            if height > mark:
+                best, mark, told = season, height, f"in {len(with_it)} of {len(tried)} series"
         if best > 1:
-            return best, f"season of {best} steps: usual at this frequency, autocorrelation {mark:.2f} there"
-        return 1, (f"no season: at {' and '.join(map(str, long_enough))} steps, usual at this frequency, the "
-                   "autocorrelation is not above chance")
+            return best, (f"season of {best} steps: usual at this frequency, autocorrelation above chance {told}, "
+                          f"{mark:.2f} on average there")
+        return 1, (f"no season: usual at this frequency, the autocorrelation is above chance at {', '.join(counts)}, "
+                   "no more than chance gives; --option season=N takes one")
     if usual:
         return 1, f"no season: the series are shorter than three times the usual {usual[0]} steps"
     return _by_peaks(looked)
