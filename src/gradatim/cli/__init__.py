@@ -55,6 +55,8 @@ def main() -> None:
     # turns keep the full speed of an idle machine; it must be said before torch is imported.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # The same for the two OpenBLAS of NumPy and SciPy, 2^14 processor cycles: said before NumPy is imported.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "14")
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # those of the libraries below are for programmers
     try:

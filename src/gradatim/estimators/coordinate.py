@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numba
 import numpy as np
-import scipy.linalg
+
+from gradatim.estimators import triangular
 
 # Sweeps between two tries to jump.
 SWEEPS = 30
@@ -152,12 +153,12 @@ def _newton_direction(matrix: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray
         shifted = matrix.copy()
         shifted.flat[:: size + 1] *= 1 + ridge
         try:
-            factor = scipy.linalg.cho_factor(shifted, lower=True, overwrite_a=True, check_finite=False)
+            lower = np.linalg.cholesky(shifted)
         except np.linalg.LinAlgError:
             continue
-        diagonal = factor[0].diagonal() / np.sqrt(matrix.diagonal())
+        diagonal = lower.diagonal() / np.sqrt(matrix.diagonal())
         if ridge or (diagonal.min() / diagonal.max()) ** 2 > 1e-13:
-            found: np.ndarray = scipy.linalg.cho_solve(factor, slope, check_finite=False)
+            found: np.ndarray = triangular.solve(lower, slope)
             return (found if np.isfinite(found).all() else None), ridge > 0
     return None, True
 

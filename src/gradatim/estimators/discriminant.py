@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeatures
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from gradatim.estimators import gram
 from gradatim.estimators.gram import BLOCK
 from gradatim.estimators.principal_axes import fix_signs
 from gradatim.estimators.validation import damaged, expect_array, expect_classes, expect_count
@@ -137,7 +138,7 @@ class LinearDiscriminantAnalysis(ClassNamePrefixFeaturesOutMixin, ClassifierMixi
         self.xbar_: Any = priors @ means
         factor = 1.0 if len(means) == 1 else 1 / (len(means) - 1)
         between = np.sqrt(rows * priors * factor)[:, None] * ((means - self.xbar_) @ sphere)
-        _, lengths, turn = scipy.linalg.svd(between, full_matrices=False, check_finite=False)
+        _, lengths, turn = np.linalg.svd(between, full_matrices=False)
         rank = int((lengths > self.tol * lengths.max(initial=0.0)).sum())
         squares = lengths**2
         self.explained_variance_ratio_ = (squares / max(squares.sum(), np.finfo(float).tiny))[: self._largest()]
@@ -260,24 +261,25 @@ def _spread_axes(X: np.ndarray, codes: np.ndarray, means: np.ndarray) -> tuple[n
         within = _within(X, codes, means, np.full(len(means), 1 / rows))
         spread = np.sqrt(np.diag(within))
         spread[spread == 0] = 1.0
-        values, vectors = scipy.linalg.eigh(within / np.outer(spread, spread), check_finite=False)
+        values, vectors = np.linalg.eigh(within / np.outer(spread, spread))
         return spread, values[::-1], vectors[:, ::-1]
     centred = (X - means[codes]).astype(np.float64) / np.sqrt(rows)
     spread = np.sqrt(np.einsum("nd,nd->d", centred, centred))
     spread[spread == 0] = 1.0
-    _, lengths, vectors = scipy.linalg.svd(centred / spread, full_matrices=False, check_finite=False)
+    _, lengths, vectors = np.linalg.svd(centred / spread, full_matrices=False)
     return spread, lengths**2, vectors.T
 
 
 def _within(X: np.ndarray, codes: np.ndarray, means: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Σ w_k (xᵢ − μ_k)(xᵢ − μ_k)ᵀ, k the class of row i, float64 (d, d)."""
     roots = np.sqrt(weights)
-    out = np.zeros((X.shape[1], X.shape[1]))
-    for start in range(0, len(X), BLOCK):
-        part = codes[start : start + BLOCK]
-        centred = (X[start : start + BLOCK] - means[part]) * roots[part, None]
-        out += centred.T @ centred
-    return out
+
+    def fill(block: np.ndarray, low: int) -> None:
+        part = codes[low : low + len(block)]
+        np.subtract(X[low : low + len(block)], means[part], out=block)
+        block *= roots[part, None]
+
+    return gram.scatter(len(X), X.shape[1], np.float64, fill)
 
 
 def _shrunk(X: np.ndarray, shrinkage: float | str) -> np.ndarray:

@@ -5,17 +5,24 @@ Everything works on the centred, square-root-weighted matrix A with rows sqrt(w�
 building it: dense input is visited in blocks of rows, sparse input is centred by a rank-one correction.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse
+
+from gradatim.estimators import row_walks
+from gradatim.estimators.row_threads import in_parts, one_product_thread
 
 # A dense array or a SciPy CSR matrix or array, (n, d); SciPy has no type for 'either'.
 Matrix: TypeAlias = Any
 
 # Rows of a block: 4096 × 784 float32 is 12 MB, which stays in the last-level cache between two products.
 BLOCK = 4096
+# Rows that stay in the second-level cache between two steps.
+PART = 128
+# Columns up to which each thread has a Gram matrix of its own, 32 MB.
+WIDEST_SHARED = 2048
 # Values up to which a walk in float64 over float32 inputs costs nothing that matters.
 CHEAP = 2_000_000
 
@@ -41,16 +48,40 @@ def gram(X: Matrix, means: np.ndarray, weights: np.ndarray, *, exact: bool = Tru
     if scipy.sparse.issparse(X):
         weighted = X.multiply(weights[:, None]).tocsr()
         return np.asarray((X.T @ weighted).toarray(), dtype=np.float64) - weights.sum() * np.outer(means, means)
-    dtype = np.float64 if exact else X.dtype
-    out = np.zeros((X.shape[1], X.shape[1]))
+    dtype = np.dtype(np.float64) if exact else X.dtype
     roots, centre = np.sqrt(weights).astype(dtype), means.astype(dtype)
     unweighted = bool(np.all(weights == 1))
-    for start in range(0, X.shape[0], BLOCK):
-        block = X[start : start + BLOCK].astype(dtype, copy=False) - centre
+
+    def fill(block: np.ndarray, low: int) -> None:
+        np.subtract(X[low : low + len(block)], centre, out=block)
         if not unweighted:
-            block *= roots[start : start + BLOCK, None]
-        out += block.T @ block
-    return out
+            block *= roots[low : low + len(block), None]
+
+    return scatter(X.shape[0], X.shape[1], dtype, fill)
+
+
+def scatter(rows: int, columns: int, dtype: Any, fill: Callable[[np.ndarray, int], None]) -> np.ndarray:
+    """AᵀA, float64 (d, d), of the matrix A (rows, columns) whose rows from `low` on fill(block, low) writes.
+
+    A thread of its own multiplies each half of the rows: two threads inside one product of this kind lose a third of
+    their time waiting for each other. Wide matrices, where a second sum would be large, are left to the product.
+    """
+
+    def part(_: int, low: int, high: int) -> np.ndarray:
+        out, product = np.zeros((columns, columns)), np.empty((columns, columns), dtype)
+        buffer = np.empty((min(BLOCK, high - low), columns), dtype)
+        for start in range(low, high, BLOCK):
+            block = buffer[: min(BLOCK, high - start)]
+            for first in range(0, len(block), PART):
+                fill(block[first : first + PART], start + first)
+            out += np.matmul(block.T, block, out=product)
+        return out
+
+    work = rows * float(columns) ** 2
+    if columns > WIDEST_SHARED or rows < 2 * BLOCK:
+        return part(0, 0, rows)
+    with one_product_thread():
+        return np.asarray(np.sum(in_parts(rows, work, part), axis=0))
 
 
 def kernel(X: Matrix, means: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -100,19 +131,18 @@ def sampled_gram(
     lengths (d,): the roots of the true diagonal. For those who correct what it leaves over: six digits from all rows at
     half the price of float64 products; from a sample, what the sample knows of the correlations.
     """
-    scales = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0).astype(X.dtype)
+    scales = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0).astype(np.float32)
     roots, centre = np.sqrt(weights * (len(weights) / weights.sum())).astype(np.float32), means.astype(X.dtype)
     unweighted = bool(np.all(weights == weights[0]))
-    out = np.zeros((X.shape[1], X.shape[1]))
-    count = X.shape[0] if rows is None else len(rows)
-    for start in range(0, count, BLOCK):
-        part = slice(start, start + BLOCK) if rows is None else rows[start : start + BLOCK]
-        block = X[part] - centre
+
+    def fill(block: np.ndarray, low: int) -> None:
+        part = slice(low, low + len(block)) if rows is None else rows[low : low + len(block)]
+        np.subtract(X[part], centre, out=block, casting="same_kind")
         block *= scales
-        narrow = block.astype(np.float32, copy=False)
         if not unweighted:
-            narrow *= roots[part, None]
-        out += narrow.T @ narrow
+            block *= roots[part, None]
+
+    out = scatter(X.shape[0] if rows is None else len(rows), X.shape[1], np.float32, fill)
     spread = np.sqrt(out.diagonal())
     ratio = np.divide(lengths, spread, out=np.zeros_like(lengths), where=spread > 0)
     out *= ratio
@@ -130,22 +160,10 @@ def moments(X: Matrix, weights: np.ndarray, centre: bool) -> tuple[np.ndarray, n
         return means, np.maximum(squares, 0.0)
     # Sums about a point near the mean: those about zero would lose the digits of columns far from it.
     shift = X[:256].mean(0) if centre else np.zeros(columns, X.dtype)
-    sums, squares = np.zeros(columns), np.zeros(columns)
-    for part in _cached_parts(X):
-        block, share = X[part] - shift, weights[part].astype(X.dtype)
-        sums += share @ block
-        np.multiply(block, block, out=block)
-        squares += share @ block
+    sums, squares = row_walks.moments(X, weights, shift)
     if not centre:
         return np.zeros(columns), squares
     return shift + sums / total, np.maximum(squares - sums**2 / total, 0.0)
-
-
-def _cached_parts(X: np.ndarray) -> Iterator[slice]:
-    """Blocks of rows that stay in the second-level cache between two products."""
-    size = max(16, (1 << 19) // max(X.shape[1] * X.itemsize, 1))
-    for start in range(0, X.shape[0], size):
-        yield slice(start, start + size)
 
 
 def residual_and_pull(
@@ -157,14 +175,7 @@ def residual_and_pull(
         residual = target - np.asarray(X @ coefficients).ravel() + shift
         weighted = weights * residual
         return residual, np.asarray(X.T @ weighted).ravel() - means * weighted.sum()
-    residual, pull = target.copy(), np.zeros(X.shape[1])
     # Few rows are worth float64: in float32 the gradient is known to about 1e-6 of the target only.
-    dtype = np.float64 if X.size < CHEAP else X.dtype
-    cast = coefficients.astype(dtype)
-    anywhere = bool(cast.any())
-    for part in _cached_parts(X):
-        block = X[part].astype(dtype, copy=False)
-        if anywhere:
-            residual[part] += shift - block @ cast
-        pull += (weights[part] * residual[part]).astype(dtype) @ block
+    dtype = np.dtype(np.float64) if X.size < CHEAP else X.dtype
+    residual, pull = row_walks.residual_and_pull(X, weights, target, coefficients, shift, dtype)
     return residual, pull - means * float(weights @ residual)

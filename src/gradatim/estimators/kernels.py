@@ -20,7 +20,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse
 import scipy.sparse.linalg
 import torch
@@ -215,7 +214,7 @@ def check_mercer(matrix: ArrayLike) -> MercerCheck:
     asymmetry = float(np.abs(square - square.T).max())
     square = (square + square.T) / 2
     if len(square) <= LARGEST_SPECTRUM:
-        values = scipy.linalg.eigvalsh(square, check_finite=False)
+        values = np.linalg.eigvalsh(square)
         least, largest = float(values[0]), float(values[-1])
     else:
         largest = float(scipy.sparse.linalg.eigsh(square, 1, which="LA", return_eigenvectors=False)[0])

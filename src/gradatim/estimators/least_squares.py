@@ -12,7 +12,7 @@ import scipy.linalg
 import scipy.sparse
 from numpy.typing import ArrayLike
 
-from gradatim.estimators import gram
+from gradatim.estimators import gram, triangular
 from gradatim.estimators.gram import Matrix
 
 # Above this size of the smaller matrix (512 MB in float64) conjugate gradients replace the Cholesky factor.
@@ -58,7 +58,7 @@ def solve(X: Matrix, means: np.ndarray, targets: np.ndarray, weights: np.ndarray
 class Factor:
     """The Cholesky factor of a matrix scaled to a unit diagonal, and a bound ≥ its inverse condition number."""
 
-    lower: tuple[np.ndarray, bool]
+    lower: np.ndarray
     scales: np.ndarray
     conditioning: float
 
@@ -74,10 +74,10 @@ class Factor:
         matrix *= scales
         matrix *= scales[:, None]
         try:
-            lower = scipy.linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+            lower = np.linalg.cholesky(matrix)
         except np.linalg.LinAlgError:
             return None
-        roots = np.diag(lower[0])
+        roots = np.diag(lower)
         # The squared ratio bounds the condition number from below; the normal equations have lost those digits.
         conditioning = float((roots.min() / roots.max()) ** 2)
         return cls(lower, scales, conditioning) if conditioning > 1e-12 else None
@@ -85,7 +85,7 @@ class Factor:
     def solve(self, values: np.ndarray) -> np.ndarray:
         """The inverse applied to values (d, k)."""
         scales = self.scales[:, None]
-        return scales * scipy.linalg.cho_solve(self.lower, scales * values, check_finite=False)
+        return scales * triangular.solve(self.lower, scales * values)
 
 
 def by_singular_values(
@@ -159,7 +159,7 @@ def leave_one_out(
     scaled = targets * np.sqrt(weights)[:, None]
     tall = X.shape[1] <= X.shape[0]
     matrix = gram.gram(X, means, weights) if tall else gram.kernel(X, means, weights)
-    values, vectors = scipy.linalg.eigh(matrix, check_finite=False)
+    values, vectors = np.linalg.eigh(matrix)
     values = np.maximum(values, 0)
     if tall:
         moment = vectors.T @ gram.centred_transpose_product(X, means, targets * weights[:, None])

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse
 import torch
 
@@ -58,7 +57,7 @@ def prepare(X: Matrix, weights: np.ndarray, centre: bool, *, rotate: bool = True
         return Design(X, means, means, np.maximum(squares - means**2, 0), None, None)
     if columns <= min(rows, WIDEST):
         covariance = gram.gram(X, means, weights, exact=False) / total
-        values, vectors = scipy.linalg.eigh(covariance, check_finite=False)
+        values, vectors = np.linalg.eigh(covariance)
         return Design(X, means, means, np.maximum(values, 0), vectors, None)
     if rotate and rows <= WIDEST:
         return _rotate(X, means, weights)
@@ -79,7 +78,7 @@ def _rotate(X: np.ndarray, means: np.ndarray, weights: np.ndarray) -> Design:
     """Fewer rows than columns: the penalty keeps W in the span of the rows, so n coordinates say
     everything.
     """
-    values, vectors = scipy.linalg.eigh(gram.kernel(X, means, np.ones(len(X))), check_finite=False)
+    values, vectors = np.linalg.eigh(gram.kernel(X, means, np.ones(len(X))))
     kept = values > values.max(initial=0.0) * np.finfo(X.dtype).eps * len(X)
     roots = np.sqrt(values[kept])
     coordinates = vectors[:, kept] * roots

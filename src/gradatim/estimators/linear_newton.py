@@ -15,9 +15,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse
 
+from gradatim.estimators import triangular
 from gradatim.estimators.gram import BLOCK, Matrix
 from gradatim.estimators.linear_dual import Layout, LinearSolution, coordinate_descent, subgradient_descent
 
@@ -95,7 +95,7 @@ def _direction(
         if step is not None or width > WIDEST:
             return step if step is not None else -gradient / diagonal
     hessian = _hessian(X, rows, price, constant)
-    return -scipy.linalg.solve(hessian, gradient, assume_a="pos", check_finite=False)
+    return -triangular.solve(np.linalg.cholesky(hessian), gradient)
 
 
 def _conjugate_gradients(

@@ -19,6 +19,9 @@ from gradatim.estimators.gram import BLOCK, Matrix
 
 # Below this part of the largest variance an axis that was summed in float32 is noise: sum again in float64.
 FLOAT32_TRUSTED = 1e-4
+# Above this size a few eigenvectors are found by themselves; below, NumPy finds all of them in less time than SciPy's
+# threads take to get the cores (`triangular`).
+SPECTRUM = 1500
 # Numbers of a block of rows that is multiplied twice: 2 MB in float32.
 LANCZOS_BLOCK = 2**19
 
@@ -55,14 +58,12 @@ def from_covariance(X: Matrix, means: np.ndarray, count: int | None, *, exact: b
 def _eigen(matrix: np.ndarray, count: int | None, rows: int) -> Axes:
     """The largest eigenvalues of a scatter matrix, as variances, and their vectors as rows."""
     size, total = len(matrix), max(float(np.trace(matrix)), 0.0) / (rows - 1)
-    few = count is not None and 0 < count < size // 4
-    values, vectors = scipy.linalg.eigh(
-        matrix,
-        subset_by_index=[size - count, size - 1] if few and count is not None else None,
-        driver=None if few else "evd",
-        check_finite=False,
-        overwrite_a=True,
-    )
+    if size > SPECTRUM and count is not None and 0 < count < size // 4:
+        values, vectors = scipy.linalg.eigh(
+            matrix, subset_by_index=[size - count, size - 1], check_finite=False, overwrite_a=True
+        )
+    else:
+        values, vectors = np.linalg.eigh(matrix)
     kept = slice(None, None, -1) if count is None else slice(None, -count - 1, -1) if count else slice(0, 0)
     return Axes(np.maximum(values[kept], 0) / (rows - 1), vectors[:, kept].T, total)
 

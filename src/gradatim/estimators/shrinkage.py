@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse
 
 from gradatim.estimators import gram
@@ -374,8 +373,7 @@ def proximal(
 def _largest_eigenvalue(problem: Problem, matrix: np.ndarray | None) -> float:
     """The largest eigenvalue of G: exactly where it is there, else from above by power iteration and its residual."""
     if matrix is not None:
-        top = len(matrix) - 1
-        return float(scipy.linalg.eigvalsh(matrix, subset_by_index=(top, top), check_finite=False)[0])
+        return float(np.linalg.eigvalsh(matrix)[-1])
     vector = np.random.default_rng(0).normal(size=problem.X.shape[1])
     value = 0.0
     zero = np.zeros(problem.X.shape[0])

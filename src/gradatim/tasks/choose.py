@@ -135,7 +135,7 @@ def verdict_on_network(candidates: Sequence[Candidate], labels: np.ndarray, task
     beats = gain.mean() > 0
     return (f"the network {'beats' if beats else 'does not beat'} the best baseline ({rival.name}) on the development "
             f"rows: loss {'lower' if beats else 'higher'} by {abs(gain.mean()):.4f} ± {error:.4f}"
-            + ("" if beats else "; the better is kept"))
+            + ("" if beats else "; averaged with the others it helps" if network.weight > 0 else "; it is left out"))
 
 
 def stretch(parts: Mapping[str, float]) -> str:
