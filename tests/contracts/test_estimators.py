@@ -25,7 +25,8 @@ from gradatim.estimators.recording import Recorder
 from gradatim.estimators.state import estimator_from_state, estimator_to_state
 
 # Those of series (rows, channels, steps) or lists of them, no tables: their own tests hold them to their definitions.
-OF_SERIES = {"dtw.DTWNeighborsClassifier", "rocket.MiniRocket", "rocket.MultiRocket"}
+OF_SERIES = {"dtw.DTWNeighborsClassifier", "hydra.Hydra", "hydra.MultiRocketHydra", "rocket.MiniRocket",
+             "rocket.MultiRocket"}
 NAMES = [address.removeprefix(f"{PACKAGE}.") for address in addresses()]
 ADDRESSES = [name for name in NAMES if not name.startswith("features.") and name not in OF_SERIES]
 # Arguments under which the checks hold to all their digits, where the defaults stop earlier.

@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from gradatim.estimators.features.scale import check_moments, moments
 from gradatim.estimators.rocket_kernels import PLACES, TAPS, signals, transform
 from gradatim.estimators.row_threads import in_parts
-from gradatim.estimators.series_rows import dimensions, series_rows
+from gradatim.estimators.series_rows import validated_rows
 from gradatim.estimators.validation import damaged, expect_array, expect_count
 
 MOST_DILATIONS = 32
@@ -50,20 +50,26 @@ class _Rocket(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Choose dilations, channels and biases from rows; y is not looked at."""
-        self._fit(*self._rows(X, fitting=True))
+        self._fit(*validated_rows(self, X, fitting=True))
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:
         """Fit, and the features of the same rows."""
-        values, lengths = self._rows(X, fitting=True)
-        found = self._fit(values, lengths)
-        return self._raw(values, lengths) if found is None else found
+        return self.fit_rows(*validated_rows(self, X, fitting=True))
 
     def transform(self, X: Any) -> np.ndarray:
         """Features (n, d) in the format of X; zeros for rows without values."""
         check_is_fitted(self)
-        values, lengths = self._rows(X, fitting=False)
-        rows = self._raw(values, lengths)
+        return self.transform_rows(*validated_rows(self, X, fitting=False))
+
+    def fit_rows(self, values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """Fit to values (n, C, T) and lengths (n,) as `series_rows` gives them; their features."""
+        found = self._fit(values, lengths)
+        return self._raw(values, lengths) if found is None else found
+
+    def transform_rows(self, values: np.ndarray, lengths: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Features of values (n, C, T) and lengths (n,) as `series_rows` gives them, in `out` of zeros if given."""
+        rows = self._raw(values, lengths, out)
         return self._scaled(rows, lengths) if self.standardise else rows
 
     @property
@@ -77,20 +83,6 @@ class _Rocket(TransformerMixin, BaseEstimator):
         return np.array([f"{prefix}{what}:{place}" for prefix, part in self._parts() for what in self._kinds()
                          for place in range(len(part[2]))], dtype=object)
 
-    def _rows(self, X: Any, *, fitting: bool) -> tuple[np.ndarray, np.ndarray]:
-        if not isinstance(X, list | tuple | dict) and dimensions(X) <= 2:
-            from sklearn.utils.validation import validate_data
-
-            X = validate_data(self, X, reset=fitting, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
-        elif fitting and hasattr(self, "n_features_in_"):
-            del self.n_features_in_
-        values, lengths = series_rows(X, None if fitting else int(self.channels_))
-        if fitting:
-            if not len(lengths) or not lengths.max():
-                raise ValueError("expected at least one series with values, received none")
-            self.channels_ = int(values.shape[1])
-        return values, lengths
-
     def _kinds(self) -> tuple[str, ...]:
         return ("share", "run", "height", "place") if self._several else ("share",)
 
@@ -98,7 +90,7 @@ class _Rocket(TransformerMixin, BaseEstimator):
         if self.features < len(PLACES):
             raise ValueError(f"features: expected at least {len(PLACES)}, received {self.features}")
         source = check_random_state(self.random_state)
-        length = int(lengths.max())
+        self.channels_, length = int(values.shape[1]), int(lengths.max())
         share = self.features // (8 if self._several else 1)
         self.dilations_, self.counts_ = dilations(length, max(1, share // len(PLACES)))
         self.starts_, self.channels_read_ = channel_choice(self.channels_, len(self.dilations_), source)
@@ -127,11 +119,11 @@ class _Rocket(TransformerMixin, BaseEstimator):
                                           self.step_starts_, self.step_channels_read_)))
         return parts
 
-    def _raw(self, values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    def _raw(self, values: np.ndarray, lengths: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         times = len(self._kinds())
         parts = [part for _, part in self._parts()]
         widths = [times * len(part[2]) for part in parts]
-        out = np.zeros((len(values), sum(widths)), dtype=values.dtype)
+        found = np.zeros((len(values), sum(widths)), dtype=values.dtype) if out is None else out
 
         def work(_: int, low: int, high: int) -> None:
             first = 0
@@ -139,12 +131,12 @@ class _Rocket(TransformerMixin, BaseEstimator):
             for (levels, counts, biases, starts, read), width in zip(parts, widths):
                 cast = biases.astype(values.dtype)
                 transform(*inputs, levels, counts, cast, starts, read, PLACES, self._several,
-                          out[low:high, first : first + width])
+                          found[low:high, first : first + width])
                 first += width
                 inputs = differences(*inputs)
 
         in_parts(len(values), float(lengths.sum()) * sum(widths), work)
-        return out
+        return found
 
     def _scaled(self, rows: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """In place; a row without values is a mean row, all zeros."""

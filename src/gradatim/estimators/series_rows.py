@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+from sklearn.utils.validation import validate_data
 
 MOST_CHANNELS = 4096
 
@@ -46,6 +47,21 @@ def series_rows(X: Any, channels: int | None = None) -> tuple[np.ndarray, np.nda
     if not np.isfinite(values).all():
         values = _filled(values, lengths)
     return np.ascontiguousarray(values), lengths
+
+
+def validated_rows(estimator: Any, X: Any, *, fitting: bool) -> tuple[np.ndarray, np.ndarray]:
+    """`series_rows` for an estimator that keeps `channels_`: scikit-learn's checks of a matrix, channels as fitted.
+
+    Errors: ValueError where a fit is given no value at all.
+    """
+    if not isinstance(X, list | tuple | dict) and dimensions(X) <= 2:
+        X = validate_data(estimator, X, reset=fitting, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
+    elif fitting and hasattr(estimator, "n_features_in_"):
+        del estimator.n_features_in_
+    values, lengths = series_rows(X, None if fitting else int(estimator.channels_))
+    if fitting and (not len(lengths) or not lengths.max()):
+        raise ValueError("expected at least one series with values, received none")
+    return values, lengths
 
 
 def dimensions(X: Any) -> int:
