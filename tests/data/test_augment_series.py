@@ -1,4 +1,4 @@
-"""Series and sounds changed at random: by row alone, inside the row, and only as much as was asked."""
+"""Series changed at random: by row alone, inside the row, and only as much as was asked."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ from gradatim.data.batch import Batch
 from gradatim.errors import GradatimError
 
 EVERYTHING = Augmentation(crop=0.6, warp=0.5, shift=0.2, scale=0.3, jitter=0.1)
-LOUD = Augmentation(gain=6.0, noise=0.3, shift=0.2, speed=0.15)
 
 
 def batch_of(rows: list[int], kind: str) -> Batch:
@@ -30,8 +29,8 @@ def changed(batch: Batch, kind: str, options: Augmentation, epoch: int = 0, seed
     return field["values" if kind == "series" else "log_mel"]
 
 
-@pytest.mark.parametrize(("kind", "options"), [("series", EVERYTHING), ("audio", LOUD)])
-def test_a_row_is_changed_alike_alone_and_among_others(kind: str, options: Augmentation) -> None:
+def test_a_row_is_changed_alike_alone_and_among_others() -> None:
+    kind, options = "series", EVERYTHING
     together = changed(batch_of(list(range(12)), kind), kind, options)
     for row in (0, 1, 4, 11):
         assert torch.equal(together[row], changed(batch_of([row], kind), kind, options)[0])
@@ -39,8 +38,8 @@ def test_a_row_is_changed_alike_alone_and_among_others(kind: str, options: Augme
     assert not torch.equal(together, changed(batch_of(list(range(12)), kind), kind, options, epoch=1))
 
 
-@pytest.mark.parametrize(("kind", "options"), [("series", EVERYTHING), ("audio", LOUD)])
-def test_padding_stays_zero_and_numbers_finite(kind: str, options: Augmentation) -> None:
+def test_padding_stays_zero_and_numbers_finite() -> None:
+    kind, options = "series", EVERYTHING
     batch = batch_of(list(range(12)), kind)
     found = changed(batch, kind, options)
     lengths = batch.inputs["c"]["lengths"]  # type: ignore[index, call-overload]
@@ -75,16 +74,6 @@ def test_height_and_noise_are_as_large_as_asked() -> None:
     assert 1 / 1.5 - 1e-5 <= factors.min() < 0.75 and 1.3 < factors.max() <= 1.5 + 1e-5
     noise = changed(batch, "series", Augmentation(jitter=0.2)) - 1
     assert noise.std() == pytest.approx(0.2, rel=0.02) and abs(noise.mean()) < 0.01
-
-
-def test_louder_is_power_times_a_factor() -> None:
-    power = torch.rand(200, 8, 10) * 5
-    batch = Batch(np.arange(200), {"c": {"log_mel": torch.log1p(power), "lengths": torch.full((200,), 10)}})
-    after = torch.expm1(changed(batch, "audio", Augmentation(gain=6.0)))
-    factor = (after / power).flatten(1)
-    torch.testing.assert_close(factor.amax(1), factor.amin(1), rtol=1e-3, atol=1e-4)
-    decibels = 10 * torch.log10(factor[:, 0])
-    assert decibels.abs().max() <= 6.01 and decibels.std() > 2
 
 
 def test_options_reach_the_kinds_that_they_are_for() -> None:

@@ -4,7 +4,7 @@ Everything works on whole batches of tensors, where they lie and in the form in 
 stay uint8, log-mel stays log-mel, token ids stay ids. What happens to a row is a pure function of (seed, epoch, row):
 neither its batch-mates nor the size of the batch have a say, and a resumed run repeats it bit by bit. Missing cells
 stay as they are. Boxes, points and masks follow their picture. Sources beside those of the files named `augment_…`:
-time and frequency masks, SpecAugment, Park et al. (2019); word dropout, Iyyer et al. (2015).
+word dropout, Iyyer et al. (2015).
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,8 @@ from gradatim.data.augment_geometry import Warp, draw_warp, move_boxes, move_poi
 from gradatim.data.augment_mixing import Mixed, mix
 from gradatim.data.augment_options import Augmentation, AugmentRequest, default_augmentation
 from gradatim.data.augment_random import RowRandom
-from gradatim.data.augment_series import change_series, change_sounds
+from gradatim.data.augment_series import change_series
+from gradatim.data.augment_sound import mask_sounds
 from gradatim.data.batch import Batch, Field
 from gradatim.errors import SchemaError
 
@@ -59,7 +60,8 @@ def augment(
     """A changed copy of the batch; the batch given is left as it is.
 
     options: column → what may happen to it (columns without an entry are passed on); kinds: input column → its kind;
-    follows: target column → the picture that it lies in. Equal arguments give equal bits on every run.
+    follows: target column → the picture that it lies in. Equal arguments give equal bits on every run. Sounds are
+    masked here; what changes their waveform comes before, see `gradatim.data.augment_sound.with_waves`.
     """
     inputs, targets = dict(batch.inputs), dict(batch.targets)
     for name, value in batch.inputs.items():
@@ -78,11 +80,9 @@ def augment(
             steps = torch.from_numpy(random.normal("jitter")[:, 0]).to(value.device, value.dtype)
             inputs[name] = _kept_absent(value + choice.jitter * steps, value, present)
         elif kind == "audio" and isinstance(value, dict):
-            if choice.gain or choice.noise or choice.shift or choice.speed:
-                value = change_sounds(value, choice, random)
             if choice.time_mask or choice.frequency_mask:
-                value = {**value, "log_mel": mask_sounds(value["log_mel"], value["lengths"], choice, random)}
-            inputs[name] = value
+                masked = mask_sounds(value["log_mel"], value["lengths"], choice, random)
+                inputs[name] = {**value, "log_mel": masked}
         elif kind == "series" and isinstance(value, dict):
             if choice.crop or choice.warp or choice.shift or choice.scale or choice.jitter:
                 inputs[name] = change_series(value, choice, random)
@@ -171,33 +171,6 @@ def _framed(framings: list[Any], device: torch.device) -> tuple[torch.Tensor, to
             shift[row, 0] = left, top
     there = np.array([framing is not None for framing in framings], dtype=bool)
     return tuple(torch.from_numpy(array).to(device) for array in (scale, shift, there))  # type: ignore[return-value]
-
-
-def mask_sounds(
-    log_mel: torch.Tensor, lengths: torch.Tensor, options: Augmentation, random: RowRandom
-) -> torch.Tensor:
-    """Silence one run of frames within each sound and one run of bands; float32 (B, mels, T)."""
-    batch, mels, frames = log_mel.shape
-    hidden = torch.zeros(batch, mels, frames, dtype=torch.bool, device=log_mel.device)
-    # At most half of a sound is hidden, whatever the option says, so that something is left to learn from.
-    if options.time_mask:
-        known = lengths.cpu().numpy()
-        runs = _runs(known, np.minimum(known // 2, options.time_mask), frames, random, "time mask")
-        hidden |= runs.to(log_mel.device)[:, None, :]
-    if options.frequency_mask:
-        widest = np.full(batch, min(options.frequency_mask, mels // 2))
-        runs = _runs(np.full(batch, mels), widest, mels, random, "frequency mask")
-        hidden |= runs.to(log_mel.device)[:, :, None]
-    return log_mel.masked_fill(hidden, 0.0)
-
-
-def _runs(lengths: np.ndarray, widest: np.ndarray, places: int, random: RowRandom, purpose: str) -> torch.Tensor:
-    """One run of up to `widest` places inside each length: bool (B, places)."""
-    size, start = random.uniform(purpose, 2).T
-    width = np.floor(size * (widest + 1))
-    first = np.floor(start * (lengths - width + 1))
-    place = np.arange(places)
-    return torch.from_numpy((place >= first[:, None]) & (place < (first + width)[:, None]))
 
 
 def _kept_absent(changed: torch.Tensor, value: torch.Tensor, present: torch.Tensor | None) -> torch.Tensor:

@@ -12,8 +12,9 @@ LIMITS: dict[str, tuple[str, float]] = {
     "flip": ("image", 1.0), "flip_vertical": ("image", 1.0), "rotate": ("image", 180.0),
     "scale": ("image or series", 4.0), "shear": ("image", 60.0), "shift": ("image, audio or series", 1.0),
     "crop": ("image or series", 1.0), "brightness": ("image", 1.0), "contrast": ("image", 1.0),
-    "saturation": ("image", 1.0), "hue": ("image", 0.5), "grey": ("image", 1.0), "noise": ("image or audio", 10.0),
+    "saturation": ("image", 1.0), "hue": ("image", 0.5), "grey": ("image", 1.0), "noise": ("image", 10.0),
     "blur": ("image", 32.0), "cutout": ("image", 1.0), "gain": ("audio", 60.0), "speed": ("audio", 1.0),
+    "snr": ("audio", 100.0),
     "time_mask": ("audio", 1e6), "frequency_mask": ("audio", 512), "word_dropout": ("text", 1.0),
     "jitter": ("number or series", 10.0), "warp": ("series", 0.9),
 }
@@ -31,11 +32,12 @@ class Augmentation:
     brightness, contrast, saturation (factors from 1 − this to 1 + this), hue (share of the circle), grey (share of
     the rows without colour), noise (standard deviation, as a share of the range), blur (largest standard deviation of
     the Gaussian in pixels), cutout (side of a square filled with `fill`, as a share of the picture's).
-    Sounds: time_mask (up to so many frames are silenced), frequency_mask (up to so many bands), gain (decibels, both
-    ways), noise (power, as a share of the sound's), shift (share of the frames), speed (up to 1 + this times faster or
-    slower). Series: crop (least share of the steps that a window keeps before it is stretched to the whole), warp (by
-    how much the speed varies along a row), shift (share of the steps), scale (as of pictures, but of the values),
-    jitter. Texts: word_dropout (share of tokens that become unknown). Numbers, series: jitter, in standard deviations.
+    Sounds: time_mask (up to so many frames are silenced), frequency_mask (up to so many bands); and of the waveform:
+    gain (decibels, both ways), snr (white noise so many decibels below the sound, drawn from this to 30 more), shift
+    (share of the length), speed (up to 1 + this times faster or slower, the pitch with it). Series: crop (least share
+    of the steps that a window keeps before it is stretched to the whole), warp (by how much the speed varies along a
+    row), shift (share of the steps), scale (as of pictures, but of the values), jitter. Texts: word_dropout (share of
+    tokens that become unknown). Numbers, series: jitter, in standard deviations.
     """
 
     flip: float = 0.0
@@ -60,6 +62,7 @@ class Augmentation:
     jitter: float = 0.0
     gain: float = 0.0
     speed: float = 0.0
+    snr: float = 0.0
     warp: float = 0.0
 
     def __post_init__(self) -> None:
@@ -86,6 +89,11 @@ class Augmentation:
     def relights(self) -> bool:
         """Whether colours change."""
         return any(getattr(self, name) for name in ("brightness", "contrast", "saturation", "hue", "grey", "noise"))
+
+    @property
+    def changes_waves(self) -> bool:
+        """Whether a sound is changed before its spectrogram is taken."""
+        return any(getattr(self, name) for name in ("gain", "snr", "shift", "speed"))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""

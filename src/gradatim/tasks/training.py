@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from gradatim.data.augment import Augmentation, Follow, Mixed, augment, default_augmentation, mix
+from gradatim.data.augment_sound import waves_of, with_waves
 from gradatim.data.batch import Batch
 from gradatim.data.codecs import Codec, codec_for
 from gradatim.data.loader import Encoded, batch_order
@@ -138,11 +139,14 @@ class NetworkTrainer:
         inputs = [column.name for column in line.columns]
         kinds = {column.name: column.kind for column in line.columns}
         options = self.augmentation(encoded.codecs)
+        waves = waves_of(line.source.table, encoded.codecs, options, line.source.decoded)
+        inputs = [name for name in inputs if name not in {each.name for each in waves}]
         mixup, cutmix = line.choices.mixing
         seed = seed_of(plan.seed, name)
 
         def make(rows: np.ndarray, epoch: int = 0) -> Batch:
             batch = encoded.batch(rows, inputs, [line.task.target]).to(plan.placement.device)
+            batch = with_waves(batch, waves, seed=seed, epoch=epoch, device=plan.placement.device)
             batch = augment(batch, options, kinds, seed=seed, epoch=epoch, follows=follows_of(line.task))
             if not mixup and not cutmix:
                 return batch

@@ -98,12 +98,16 @@ class AudioCodec:
         """float32 (mels, frames) and the extent; (None, None) when missing."""
         if cell is None:
             return None, None
+        samples, extent = self.samples(cell, folder)
+        spectrogram = log_mel(torch.from_numpy(samples), hertz=self.hertz, mels=self.mels, hop=self.hop)
+        return spectrogram.numpy(), extent
+
+    def samples(self, cell: object, folder: Path | None = None) -> tuple[np.ndarray, Extent]:
+        """The mono float32 samples at `hertz` of which the spectrogram is taken, and the extent; errors as `encode`."""
         samples, seconds = read_sound(cell, folder, hertz=self.hertz, max_seconds=self.max_seconds,
                                       max_bytes=self.max_bytes, limit_seconds=self.limit_seconds)
-        samples = samples[: math.ceil(self.max_seconds * self.hertz)]
-        spectrogram = log_mel(torch.from_numpy(np.ascontiguousarray(samples)), hertz=self.hertz, mels=self.mels,
-                              hop=self._hop)
-        return spectrogram.numpy(), Extent(seconds, seconds > self.max_seconds)
+        samples = np.ascontiguousarray(samples[: math.ceil(self.max_seconds * self.hertz)])
+        return samples, Extent(seconds, seconds > self.max_seconds)
 
     def stack(self, values: Sequence[np.ndarray | None]) -> dict[str, torch.Tensor]:
         """{"log_mel": float32 (B, mels, frames), "lengths": int64 (B,) frames}; missing cells have length 0."""
@@ -127,8 +131,8 @@ class AudioCodec:
 
     def describe(self) -> dict[str, Any]:
         """What an encoder needs: bands, frames a second and at most, sampling rate, mean and std of all values."""
-        most = 1 + math.ceil(self.max_seconds * self.hertz) // self._hop
-        return {"mels": self.mels, "hertz": self.hertz, "frames_per_second": self.hertz / self._hop,
+        most = 1 + math.ceil(self.max_seconds * self.hertz) // self.hop
+        return {"mels": self.mels, "hertz": self.hertz, "frames_per_second": self.hertz / self.hop,
                 "max_frames": most, "mean": self.mean, "std": self.std}
 
     def cache_key(self) -> str:
@@ -158,5 +162,6 @@ class AudioCodec:
         return codec
 
     @property
-    def _hop(self) -> int:
+    def hop(self) -> int:
+        """Samples from frame to frame."""
         return max(1, round(self.hop_seconds * self.hertz))

@@ -49,12 +49,13 @@ def _window(length: int) -> torch.Tensor:
 
 
 def mel_power(samples: torch.Tensor, *, hertz: int, mels: int, hop: int) -> torch.Tensor:
-    """Mel power spectrogram of mono float32 samples (N,): (mels, 1 + N // hop), frames centred, zeros outside."""
+    """Mel power spectrogram of mono float32 samples (…, N): (…, mels, 1 + N // hop), frames centred, zeros outside."""
     length = round(WINDOW_SECONDS * hertz)
     transform = 1 << (length - 1).bit_length()
-    spectrum = torch.stft(samples, transform, hop, length, _window(length), center=True, pad_mode="constant",
-                          return_complex=True)
-    return mel_bank(mels, transform // 2 + 1, hertz) @ (spectrum.real.square() + spectrum.imag.square())
+    spectrum = torch.stft(samples, transform, hop, length, _window(length).to(samples.device), center=True,
+                          pad_mode="constant", return_complex=True)
+    bank = mel_bank(mels, transform // 2 + 1, hertz).to(samples.device)
+    return bank @ (spectrum.real.square() + spectrum.imag.square())
 
 
 def log_mel(samples: torch.Tensor, *, hertz: int, mels: int, hop: int) -> torch.Tensor:
@@ -62,3 +63,16 @@ def log_mel(samples: torch.Tensor, *, hertz: int, mels: int, hop: int) -> torch.
     if samples.numel() == 0:
         return torch.zeros(mels, 1)
     return torch.log1p(mel_power(samples, hertz=hertz, mels=mels, hop=hop) / FLOOR)
+
+
+def log_mel_rows(
+    samples: torch.Tensor, lengths: torch.Tensor, *, hertz: int, mels: int, hop: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`log_mel` of many sounds at once: samples (B, N), of which lengths (B,) count and the rest are 0.
+
+    Returns float32 (B, mels, 1 + N // hop), silent after each sound's own 1 + length // hop frames, and these numbers.
+    """
+    power = mel_power(samples, hertz=hertz, mels=mels, hop=hop)
+    frames = 1 + lengths // hop
+    inside = torch.arange(power.shape[2], device=power.device) < frames[:, None]
+    return torch.log1p(power / FLOOR) * inside[:, None], frames
