@@ -28,6 +28,7 @@ from gradatim.estimators.row_threads import in_parts
 from gradatim.estimators.series_rows import validated_rows
 from gradatim.estimators.validation import damaged, expect_array, expect_count
 
+KERNELS, MOST_GROUPS = 8, 64  # of a group and of a dilation, as in the paper
 MOST_CHANNELS = 8  # that one group adds up at most
 RARITY = 4  # the power of the share of rows without a feature that is added to its deviation
 
@@ -49,7 +50,7 @@ class Hydra(TransformerMixin, BaseEstimator):
     channels_: int
 
     def __init__(
-        self, *, kernels: int = 8, groups: int = 64, standardise: bool = False, random_state: Any = 0
+        self, *, kernels: int = KERNELS, groups: int = MOST_GROUPS, standardise: bool = False, random_state: Any = 0
     ) -> None:
         self.kernels = kernels
         self.groups = groups
@@ -97,7 +98,7 @@ class Hydra(TransformerMixin, BaseEstimator):
             raise ValueError(f"groups: expected an even number from 2, received {self.groups!r}")
         source = check_random_state(self.random_state)
         self.channels_, self.steps_ = int(values.shape[1]), int(lengths.max())
-        levels = 1 + int(np.log2(max(self.steps_ - 1, TAPS - 1) / (TAPS - 1)))
+        levels = dilation_count(self.steps_)
         self.dilations_ = 2 ** np.arange(levels)
         weights = source.normal(size=(levels, self.groups, self.kernels, TAPS))
         weights -= weights.mean(axis=-1, keepdims=True)
@@ -177,7 +178,7 @@ class MultiRocketHydra(TransformerMixin, BaseEstimator):
     """
 
     def __init__(
-        self, *, features: int = 49_728, kernels: int = 8, groups: int = 64, random_state: Any = 0
+        self, *, features: int = 49_728, kernels: int = KERNELS, groups: int = MOST_GROUPS, random_state: Any = 0
     ) -> None:
         self.features = features
         self.kernels = kernels
@@ -238,6 +239,15 @@ class MultiRocketHydra(TransformerMixin, BaseEstimator):
 
 def _whole(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def dilation_count(steps: int) -> int:
+    """How many dilations 1, 2, 4 … let a kernel fit into a series of so many steps; one at least.
+
+    >>> dilation_count(16), dilation_count(17), dilation_count(150)
+    (1, 2, 5)
+    """
+    return 1 + int(np.log2(max(steps - 1, TAPS - 1) / (TAPS - 1)))
 
 
 def spread_of(values: np.ndarray, lengths: np.ndarray) -> float:

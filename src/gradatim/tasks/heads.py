@@ -21,8 +21,8 @@ from gradatim.estimators.features.picture import PictureFeatures
 from gradatim.estimators.features.sound import LogMelStatistics
 from gradatim.estimators.features.table import TableFeatures
 from gradatim.estimators.features.text import TfidfFeatures
+from gradatim.estimators.hydra import KERNELS, MOST_GROUPS, MultiRocketHydra, dilation_count
 from gradatim.estimators.ridge_classifier import RidgeClassifier
-from gradatim.estimators.rocket import MultiRocket
 from gradatim.estimators.state import estimator_from_state, estimator_to_state
 from gradatim.tasks.chosen import ChosenEstimator
 from gradatim.tasks.frozen import FrozenFeatures
@@ -148,9 +148,12 @@ def fit_blocks(
 def series_block(source: Source, name: str, codec: Codec, rows: np.ndarray) -> Block:
     """Random convolutional kernels fitted on the rows: as many features as the rows leave room for, each of mean
     square 1, divided by the root of their number, which is what `balanced` would find."""
+    field = series_field(source, name, codec, rows)
     features = int(np.clip(SERIES_CELLS // max(len(rows), 1), LEAST_FEATURES, MOST_FEATURES))
-    extractor = MultiRocket(features=features, standardise=True)
-    matrix = extractor.fit_transform(series_field(source, name, codec, rows))
+    each = 2 * KERNELS * dilation_count(int(field["lengths"].max(initial=1)))
+    groups = int(np.clip(features // 2 // each, 4, MOST_GROUPS)) // 2 * 2  # half as many features of Hydra at most
+    extractor = MultiRocketHydra(features=features, groups=groups)
+    matrix = extractor.fit_transform(field)
     source.decoded[f"{name}\x00kernels"] = (extractor, rows, matrix)  # the rows of the head that is fitted next
     return Block("series", (name,), extractor, {name: codec}, float(matrix.shape[1] ** -0.5))
 
