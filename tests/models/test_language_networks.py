@@ -92,17 +92,18 @@ def test_the_future_never_leaks(make) -> None:
     assert (gradient[:5] > 0).all() and (gradient[5:] == 0).all()
 
 
+@pytest.mark.parametrize("rows", [1, 3, 6])  # one by one, and packed from four rows on
 @pytest.mark.parametrize("positions", ["rotary", "learned"])
-def test_cached_equals_uncached(positions: str) -> None:
+def test_cached_equals_uncached(positions: str, rows: int) -> None:
     network = transformer(positions)
-    ids = torch.randint(0, 11, (3, 12))
+    ids = torch.randint(0, 11, (rows, 12))
     whole = network.logits(ids)
-    cache = network.begin(3)
+    cache = network.begin(rows)
     torch.testing.assert_close(network.read(ids[:, :5], cache), whole[:, 4])
     for place in range(5, 12):
         torch.testing.assert_close(network.read(ids[:, place : place + 1], cache), whole[:, place])
         if place == 8:  # as a beam search takes rows
-            order = torch.tensor([2, 0, 0])
+            order = torch.tensor([rows - 1, 0, 0])
             cache, ids, whole = cache.select(order), ids[order], whole[order]
     with pytest.raises(ValueError, match="at most 12 tokens"):
         network.read(ids[:, :1], cache)

@@ -93,7 +93,10 @@ class Mixture:
 
     def read(self, ids: np.ndarray) -> np.ndarray:
         """Read ids (B, L ≥ 1); the probabilities of the next token, float64 (B, V)."""
-        return sum(weight * reader.read(ids) for weight, reader in zip(self.weights, self.readers))  # type: ignore
+        given = np.zeros(1)
+        for weight, reader in zip(self.weights, self.readers):
+            given = given + weight * reader.read(ids)
+        return given
 
     def select(self, rows: np.ndarray) -> "Mixture":
         """The mixture of some of the rows."""

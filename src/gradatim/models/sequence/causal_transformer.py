@@ -25,6 +25,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from gradatim.nn.few_rows import FewRows
+from gradatim.nn.one_query import one_query
 from gradatim.nn.precision import at_least_float32
 
 POSITIONS = ("rotary", "learned")
@@ -33,15 +35,34 @@ PLAIN_LENGTH = 512  # up to which the scores are written out in training on the 
 
 @dataclass(slots=True)
 class Cache:
-    """Keys and values of what was read: (depth, 2, B, heads, context, width / heads), filled up to `length`."""
+    """Keys and values of what was read: (depth, 2, context, B, heads, width / heads), filled up to `length`.
+
+    A head's coordinates stand in pairs that are turned together, which is how complex numbers lie in memory.
+    """
 
     values: torch.Tensor
-    weights: list[tuple[torch.Tensor, ...]]  # of each block, laid out for one token at a time
+    weights: list["OneToken"]  # of each block
     length: int = 0
 
     def select(self, rows: torch.Tensor) -> "Cache":
-        """The cache of other rows, as a beam search keeps them: (B′,) row numbers."""
-        return Cache(self.values.index_select(2, rows), self.weights, self.length)
+        """The cache of other rows, as a beam search keeps them: (B′,) row numbers. What is not filled is not copied."""
+        shape = list(self.values.shape)
+        shape[3] = len(rows)
+        chosen = self.values.new_empty(shape)
+        chosen[:, :, : self.length] = self.values[:, :, : self.length].index_select(3, rows)
+        return Cache(chosen, self.weights, self.length)
+
+
+@dataclass(frozen=True, slots=True)
+class OneToken:
+    """A block's norms and matrices as one more token a row is read by them."""
+
+    attention_norm: torch.Tensor
+    query_key_value: FewRows
+    attention_output: FewRows
+    feed_forward_norm: torch.Tensor
+    widen: FewRows
+    narrow: FewRows
 
 
 class CausalBlock(nn.Module):
@@ -59,8 +80,13 @@ class CausalBlock(nn.Module):
 
     def forward(
         self, values: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor] | None,
-        hidden: torch.Tensor | None = None, cache: torch.Tensor | None = None, place: int = 0,
+        hidden: torch.Tensor | None = None, cache: torch.Tensor | None = None,
     ) -> torch.Tensor:
+        """One block; turn: cosine and sine of the places' angles, (L, width / 2) each, None without rotary positions.
+
+        hidden (L, L): −∞ where nothing may be seen; where it is given, the scores are written out by `attend`.
+        cache: an empty one's part of this block, which keys and values are written to.
+        """
         batch, length, width = values.shape
         query, key, value = self.query_key_value(self.attention_norm(values)).split(width, dim=2)
         if turn is not None:
@@ -68,9 +94,8 @@ class CausalBlock(nn.Module):
         query, key = by_head(query, self.heads), by_head(key, self.heads)
         value = value.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
         if cache is not None:
-            cache[0][:, :, place : place + length] = key
-            cache[1][:, :, place : place + length] = value
-            key, value = cache[0][:, :, : place + length], cache[1][:, :, : place + length]
+            cache[0, :length] = in_pairs(key).permute(2, 0, 1, 3)
+            cache[1, :length] = value.permute(2, 0, 1, 3)
         if hidden is None:
             mixed = F.scaled_dot_product_attention(query, key, value, is_causal=length > 1)
         else:
@@ -80,14 +105,14 @@ class CausalBlock(nn.Module):
         wide = F.gelu(self.widen(self.feed_forward_norm(values)))
         return values + F.dropout(self.narrow(wide), self.dropout, self.training)
 
-    def laid_out(self) -> tuple[torch.Tensor, ...]:
-        """Norms and matrices for `vectors @ matrix`, in memory as one vector at a time is multiplied fastest.
-
-        A product that widens reads its matrix along the outputs (2.2 times as fast), one that narrows along the inputs.
-        """
-        return (self.attention_norm.weight, self.query_key_value.weight.t().contiguous(),
-                self.attention_output.weight.t(), self.feed_forward_norm.weight, self.widen.weight.t().contiguous(),
-                self.narrow.weight.t())
+    def one_token(self, rows: int) -> OneToken:
+        """Its weights laid out for one token a row. Queries and keys come out in pairs, as the cache has them."""
+        width = self.narrow.weight.shape[0]
+        order = torch.arange(width, device=self.narrow.weight.device).view(2, self.heads, -1).permute(1, 2, 0).flatten()
+        order = torch.cat([order, order + width, torch.arange(2 * width, 3 * width, device=order.device)])
+        return OneToken(self.attention_norm.weight, FewRows(self.query_key_value.weight[order], rows),
+                        FewRows(self.attention_output.weight, rows), self.feed_forward_norm.weight,
+                        FewRows(self.widen.weight, rows), FewRows(self.narrow.weight, rows))
 
 
 class CausalTransformer(nn.Module):
@@ -131,6 +156,7 @@ class CausalTransformer(nn.Module):
                 nn.init.normal_(parameter, 0.0, usual / math.sqrt(2 * depth) if ends else usual)
 
     def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Scores after the last token of each row, or what `num_classes` asks for."""
         last = self.states(ids)[torch.arange(len(ids), device=ids.device), lengths.clamp(min=1) - 1]
         if self.num_classes is None:
             return at_least_float32(F.linear(last, self.embedding.weight))
@@ -141,35 +167,33 @@ class CausalTransformer(nn.Module):
         return at_least_float32(F.linear(self.states(ids), self.embedding.weight))
 
     def states(self, ids: torch.Tensor, cache: Cache | None = None) -> torch.Tensor:
-        """The last vectors, (B, L, width); with a cache ids go on from its length, and it grows."""
-        place = 0 if cache is None else cache.length
+        """The last vectors, (B, L, width); an empty cache takes keys and values."""
         length = ids.shape[1]
-        if place + length > self.context:
-            raise ValueError(f"expected at most {self.context} tokens, received {place + length}")
+        if length > self.context:
+            raise ValueError(f"expected at most {self.context} tokens, received {length}")
         values = self.embedding(ids)
         turn = None
         if self.places is not None:
-            values = values + self.places.weight[place : place + length]
+            values = values + self.places.weight[:length]
         else:
-            reach = slice(place, place + length)
-            turn = (self.cosine[reach].repeat(1, self.heads), self.sine[reach].repeat(1, self.heads))
+            turn = (self.cosine[:length].repeat(1, self.heads), self.sine[:length].repeat(1, self.heads))
         values = self.dropout(values)
         hidden = None
         if cache is None and length <= PLAIN_LENGTH and torch.is_grad_enabled() and values.device.type == "cpu":
             hidden = torch.full((length, length), float("-inf")).triu(1)
         for number, block in enumerate(self.blocks):
-            values = block(values, turn, hidden, None if cache is None else cache.values[number], place)
+            values = block(values, turn, hidden, None if cache is None else cache.values[number])
         if cache is not None:
-            cache.length += length
+            cache.length = length
         return self.norm(values)
 
     @torch.no_grad()
     def begin(self, rows: int) -> Cache:
         """An empty cache for `rows` texts; the weights must not change while it is used."""
         weight = self.embedding.weight
-        shape = (len(self.blocks), 2, rows, self.heads, self.context, self.num_features // self.heads)
-        laid = [block.laid_out() for block in self.blocks]  # type: ignore[operator]
-        return Cache(torch.zeros(shape, dtype=weight.dtype, device=weight.device), laid)
+        shape = (len(self.blocks), 2, self.context, rows, self.heads, self.num_features // self.heads)
+        laid = [block.one_token(rows) for block in self.blocks]  # type: ignore[operator]
+        return Cache(torch.empty(shape, dtype=weight.dtype, device=weight.device), laid)
 
     @torch.no_grad()
     def read(self, ids: torch.Tensor, cache: Cache) -> torch.Tensor:
@@ -189,19 +213,23 @@ class CausalTransformer(nn.Module):
             raise ValueError(f"expected at most {self.context} tokens, received {place + 1}")
         values = self.embedding.weight[ids]
         batch, width = values.shape
-        cosine, sine = self.cosine[place].repeat(self.heads), self.sine[place].repeat(self.heads)
+        shape = (batch, 2, self.heads, width // self.heads // 2)
+        angle = torch.complex(self.cosine[place], self.sine[place])
         if self.places is not None:
             values = values + self.places.weight[place]
-        for kept, (attention_norm, wide, output, norm, widen, narrow) in zip(cache.values, cache.weights):
-            parts = torch.mm(F.layer_norm(values, (width,), attention_norm), wide).view(batch, 3, width)
-            query_key = parts[:, :2] if self.places is not None else rotate(parts[:, :2], cosine, sine)
-            query_key = by_head(query_key, self.heads)
-            kept[0, :, :, place], kept[1, :, :, place] = query_key[:, :, 1], parts[:, 2].view(batch, self.heads, -1)
-            mixed = F.scaled_dot_product_attention(
-                query_key[:, :, :1], kept[0, :, :, : place + 1], kept[1, :, :, : place + 1])
-            values = torch.addmm(values, mixed.reshape(batch, width), output)
-            wider = F.gelu(torch.mm(F.layer_norm(values, (width,), norm), widen))
-            values = torch.addmm(values, wider, narrow)
+        for kept, own in zip(cache.values, cache.weights):
+            parts = own.query_key_value(F.layer_norm(values, (width,), own.attention_norm))
+            query_key = parts[:, : 2 * width]
+            if self.places is None:  # a turn is a product of complex numbers (Su et al. 2021, eq. 12)
+                query_key = torch.view_as_real(torch.view_as_complex(query_key.view(*shape, 2)) * angle)
+            query_key = query_key.view(batch, 2, self.heads, -1)
+            kept[0, place] = query_key[:, 1]
+            kept[1, place] = parts[:, 2 * width :].view(batch, self.heads, -1)
+            keys, seen = kept[:, : place + 1].flatten(2, 3)
+            mixed = one_query(query_key[:, 0].reshape(keys.shape[1:]), keys, seen)
+            values = own.attention_output.added(mixed.view(batch, width), values)
+            wider = own.widen.gelu(F.layer_norm(values, (width,), own.feed_forward_norm))
+            values = own.narrow.added(wider, values)
         cache.length += 1
         return self.norm(values)
 
@@ -228,6 +256,11 @@ def by_head(values: torch.Tensor, heads: int) -> torch.Tensor:
     batch, length, width = values.shape
     parts = values.view(batch, length, 2, heads, width // heads // 2)
     return parts.permute(0, 3, 1, 2, 4).reshape(batch, heads, length, width // heads)
+
+
+def in_pairs(values: torch.Tensor) -> torch.Tensor:
+    """The coordinates (…, d) of a head, its first half before its second, as pairs of both: as `Cache` keeps them."""
+    return values.unflatten(-1, (2, -1)).mT.flatten(-2)
 
 
 class Turn(torch.autograd.Function):
