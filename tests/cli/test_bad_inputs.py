@@ -351,6 +351,84 @@ def test_unreadable_cells_are_listed_and_the_row_is_kept(tmp_path: Path) -> None
     assert answers.frame["row"].to_list() == list(range(60))
 
 
+def sold(days: int = 60, shops: str = "ab", spoil: dict[int, str] | None = None) -> str:
+    """A long table of sales, a row a shop and day; `spoil` puts other rows in."""
+    rows = [f"{shop},2024-{1 + day // 28:02d}-{1 + day % 28:02d},{20 + day % 7 + 3 * (shop == 'a')}"
+            for shop in shops for day in range(days)]
+    for place, row in (spoil or {}).items():
+        rows[place] = row
+    return "\n".join(["shop,date,value", *rows]) + "\n"
+
+
+DATED = "--task forecasting --target value --time date --id shop"
+# Name → (the table s.csv, the words after `gradatim fit`, words that the line must hold).
+FORECASTS: dict[str, tuple[str | bytes, str, tuple[str, ...]]] = {
+    "missing file": ("", f"none.csv {DATED}", ("none.csv",)),
+    "empty file": ("", f"s.csv {DATED}", ("s.csv", "empty")),
+    "header only": ("shop,date,value\n", f"s.csv {DATED}", ("s.csv",)),
+    "one row": (sold(1, "a"), f"s.csv {DATED}", ("s.csv", "two different times")),
+    "two rows": (sold(2, "a"), f"s.csv {DATED}", ("s.csv", "6 values")),
+    "no time": (sold(), "s.csv --task forecasting --target value --id shop", ("--time",)),
+    "no target": (sold(), "s.csv --task forecasting --time date --id shop", ("--target",)),
+    "a time of no column": (sold(), "s.csv --task forecasting --target value --time day --id shop", ("--time", "day")),
+    "an id of no column": (sold(), "s.csv --task forecasting --target value --time date --id q", ("--id", "q")),
+    "the target as time": (sold(), "s.csv --task forecasting --target value --time value --id shop", ("value",)),
+    "horizon beyond the series": (sold(), f"s.csv {DATED} --option horizon=70", ("70", "smaller --option horizon")),
+    "horizon of a third": (sold(), f"s.csv {DATED} --option horizon=25", ("25", "smaller --option horizon")),
+    "texts as values": (sold(28, "a", {i: f"a,2024-01-{i + 1:02d},many" for i in range(28)}), f"s.csv {DATED}",
+                        ("s.csv", "'value'", "many")),
+    "texts as times": (sold(28, "a", {i: f"a,day {i},5" for i in range(28)}), f"s.csv {DATED}", ("date", "day 0")),
+    "no values": ("shop,date,value\n" + "".join(f"a,2024-01-{d:02d},\n" for d in range(1, 29)), f"s.csv {DATED}",
+                  ("'value'", "missing")),
+    "a time twice": (sold(spoil={9: "a,2024-01-09,3"}), f"s.csv {DATED}", ("10", "11", "duplicates=")),
+    "times without a grid": ("shop,date,value\n" + "".join(f"a,{(i * i * 7919) % 100_003}.37,{i}\n" for i in range(60)),
+                             f"s.csv {DATED}", ("frequency",)),
+    "names forgotten": (sold(), "s.csv --task forecasting --target value --time date", ("--id",)),
+    "a name of a path": (sold(), f"../../../../etc/passwd {DATED}", ("passwd",)),
+    "output under a file": (sold(), f"s.csv {DATED} -o s.csv/run", ("s.csv",)),
+    "output is the table": (sold(), f"s.csv {DATED} -o s.csv", ("s.csv",)),
+    "a folder as table": (sold(), f". {DATED}", (".",)),
+    "NUL bytes": (b"shop,date,value\na,2024-01-01,\x001\n" * 9, f"s.csv {DATED}", ("s.csv", "binary")),
+    "unknown option": (sold(), f"s.csv {DATED} --option horizons=7", ("horizons", "horizon")),
+    "option without =": (sold(), f"s.csv {DATED} --option horizon", ("--option", "horizon")),
+    "option without value": (sold(), f"s.csv {DATED} --option horizon=", ("horizon",)),
+    "option without name": (sold(), f"s.csv {DATED} --option =7", ("--option",)),
+    "option twice": (sold(), f"s.csv {DATED} --option horizon=7 --option horizon=8", ("horizon", "twice")),
+    "horizon of nothing": (sold(), f"s.csv {DATED} --option horizon=0", ("horizon=0",)),
+    "horizon below nothing": (sold(), f"s.csv {DATED} --option horizon=-7", ("horizon=-7",)),
+    "horizon in words": (sold(), f"s.csv {DATED} --option horizon=week", ("horizon=week",)),
+    "endless horizon": (sold(), f"s.csv {DATED} --option horizon=99999999999999999999", ("horizon=",)),
+    "horizon in another script": (sold(), f"s.csv {DATED} --option horizon=\u0667", ("horizon=",)),
+    "season of nothing": (sold(), f"s.csv {DATED} --option season=0", ("season=0",)),
+    "season beyond the series": (sold(), f"s.csv {DATED} --option season=5000", ("season=5000",)),
+    "context of nothing": (sold(), f"s.csv {DATED} --option context=0", ("context=0",)),
+    "quantiles that are none": (sold(), f"s.csv {DATED} --option quantiles=0.5,1.5", ("quantiles=", "between 0 and 1")),
+    "quantiles not a number": (sold(), f"s.csv {DATED} --option quantiles=nan", ("quantiles=",)),
+    "no quantiles": (sold(), f"s.csv {DATED} --option quantiles=", ("quantiles=",)),
+    "unknown model": (sold(), f"s.csv {DATED} --option models=prophet", ("prophet", "theta")),
+    "no model": (sold(), f"s.csv {DATED} --option models=", ("models=",)),
+    "known column that is none": (sold(), f"s.csv {DATED} --option known=weather", ("weather",)),
+    "the target as known column": (sold(), f"s.csv {DATED} --option known=value", ("known=value",)),
+    "the times as known column": (sold(), f"s.csv {DATED} --option known=date", ("known=date",)),
+    "unknown frequency": (sold(), f"s.csv {DATED} --option frequency=fortnightish", ("fortnightish",)),
+    "frequency that does not fit": (sold(), f"s.csv {DATED} --option frequency=month", ("repeated", "duplicates=")),
+    "unknown duplicates": (sold(), f"s.csv {DATED} --option duplicates=median", ("median", "mean")),
+    "wide with a column that is none": (sold(), "s.csv --task forecasting --time date --option wide=north", ("north",)),
+    "wide with texts": (sold(), "s.csv --task forecasting --time date --option wide=all", ("shop",)),
+    "unknown metric": (sold(), f"s.csv {DATED} --metric accuracy", ("accuracy", "mase")),
+    "group of no column": (sold(), f"s.csv {DATED} --group q", ("--group", "q")),
+}
+
+
+@pytest.mark.parametrize("name", FORECASTS)
+def test_forecasts(name: str, tmp_path: Path, complaint: Callable[..., str]) -> None:
+    table, command, words = FORECASTS[name]
+    files(s__csv=table)(tmp_path)
+    hold(complaint(f"fit {command} --minutes 0.1"), words)
+    left = sorted(path.name for path in tmp_path.rglob("*") if path.name != "runs")
+    assert left == ["s.csv"], "a run was left behind"
+
+
 def test_a_closed_pipe_is_no_error() -> None:
     code = f"{sys.executable} -m gradatim models | head -n 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", code], capture_output=True, text=True, timeout=120)

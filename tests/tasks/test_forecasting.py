@@ -159,13 +159,26 @@ def test_damaged_members_are_refused(run, tmp_path):
 
 @pytest.mark.parametrize(("options", "told"), [
     ({"horizon": "0"}, "horizon=0: expected a whole number"), ({"quantiles": "0.5,1"}, "numbers between 0 and 1"),
-    ({"models": "crystal"}, "expected names among"), ({"known": "weather"}, "known=weather: expected columns"),
+    ({"models": "crystal"}, "expected names among"), ({"known": "date"}, "known=date: expected columns"),
+    ({"season": "67"}, "expected fewer steps"), ({"known": "weather"}, "known=weather: expected columns"),
     ({"pace": "3"}, "--option pace=…: expected an option among"), ({"horizon": "60"}, "smaller --option horizon"),
 ])
 def test_wrong_options_are_one_line(options, told):
     with pytest.raises(GradatimError, match=told) as caught:
         fit(sales(2, 60), minutes=0.1, options={"horizon": "7", **options}, **ASKED)
     assert "\n" not in str(caught.value)
+
+
+def test_cells_that_cannot_be_read_are_listed_by_line(tmp_path):
+    rows = sales(1, 80, 0).sort("date").drop("holiday").with_row_index()
+    spoilt = rows.with_columns(
+        pl.when(pl.col("index") == 9).then(pl.lit("many")).when(pl.col("index") == 12).then(pl.lit("inf"))
+        .otherwise("value").alias("value"),
+        pl.when(pl.col("index") == 20).then(pl.lit("2024-02-30")).otherwise("date").alias("date")).drop("index")
+    spoilt.write_csv(tmp_path / "sales.csv")
+    run = fit(tmp_path / "sales.csv", minutes=0.1, options={"horizon": "7", "models": "theta"}, **ASKED)
+    listed = {(problem["code"], problem["line"]) for problem in run.facts["problems"]}
+    assert {("number-unreadable", 11), ("number-unreadable", 14), ("time-missing", 22)} <= listed
 
 
 def test_without_times_or_values_the_remedy_is_named():

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def pairs(values: Iterable[str], option: str) -> dict[str, str]:
-    """`C=K` arguments as a dict; raises GradatimError for one without '='.
+    """`C=K` arguments as a dict; raises GradatimError for one without '=' and for a name that comes twice.
 
     >>> pairs(["age=number"], "--kind")
     {'age': 'number'}
@@ -19,6 +19,8 @@ def pairs(values: Iterable[str], option: str) -> dict[str, str]:
         name, sign, text = value.partition("=")
         if not sign or not name or not text:
             raise GradatimError(f"{option}: expected NAME=VALUE, received '{value}'")
+        if name in found:
+            raise GradatimError(f"{option}: expected each name once, received '{visible(name)}' twice")
         found[name] = text
     return found
 

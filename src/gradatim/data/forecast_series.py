@@ -129,7 +129,10 @@ class SeriesReader:
         for name, instant in zip(names, instants.tolist()):
             if name is not None and instant == instant:
                 apart.setdefault(name, []).append(instant)
-        found = find_frequency([np.sort(np.array(times)) for times in apart.values()], spelling, asked=frequency)
+        try:
+            found = find_frequency([np.sort(np.array(times)) for times in apart.values()], spelling, asked=frequency)
+        except DataError as error:
+            raise DataError(f"{table.source}: {error}") from None
         columns = tuple(KnownColumn.fit(name, table.frame.get_column(name)) for name in known)
         return cls(time, target, id, found, spelling, columns, gather)
 

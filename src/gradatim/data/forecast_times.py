@@ -201,7 +201,7 @@ def find_frequency(series: list[np.ndarray], spelling: Spelling, *, asked: str |
     if asked is not None:
         return _asked(asked, anchor, together, number)
     if not len(gaps):
-        raise DataError("expected at least two different times in a series, found none; or pass --option frequency=…")
+        raise DataError("expected a series with at least two different times, found none: every one has a single time")
     for candidate in _candidates(together, gaps, anchor, number):
         share = on_grid(candidate, together)
         if share >= LEAST_ON_GRID:

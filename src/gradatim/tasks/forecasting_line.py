@@ -28,8 +28,10 @@ from gradatim.data.table import Table
 from gradatim.errors import GradatimError, SchemaError
 from gradatim.estimators.seasonality import find_season
 from gradatim.evaluate.forecasts import score_forecasts, spread, spread_factors
+from gradatim.evaluate.metrics import metric_named
 from gradatim.randomness import generator
 from gradatim.tasks.choose import Candidate, verdict_on_network, weigh
+from gradatim.tasks.facts import check_metric
 from gradatim.tasks.forecasting import (
     LONGEST_CONTEXT,
     LONGEST_HORIZON,
@@ -57,12 +59,12 @@ MODELS = (*LOCAL, "ridge", "trees", *NETWORKS)
 QUANTILES = (0.1, 0.5, 0.9)
 VALUE = "value"  # what the cells of a wide table are called
 LOCAL_SHARE, NETWORK_SHARE, REFIT_SHARE = 0.12, 0.5, 0.5  # of the time; the last of what is left then
-MOST_CONTEXT = 400
+MOST_CONTEXT, LONGEST_SEASON = 400, 100_000
 
 
 def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Table, Schema]:
     """Columns in their roles: values, times, names, known future; a wide table is melted into a long one."""
-    check_options(options, OPTIONS, "forecasting")
+    check_values(options)
     times = schema.with_role("time")
     if len(times) != 1:
         raise SchemaError("forecasting: expected the column of the times, received none; name it with --time")
@@ -71,10 +73,11 @@ def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Tabl
         return _long(table, schema, time_name, options["wide"])
     if len(schema.targets) != 1:
         raise SchemaError("forecasting: expected the column of the values, received none; name it with --target")
-    names = {column.name for column in schema.columns}
-    unknown = [name for name in known if name not in names]
+    free = sorted(column.name for column in schema.columns if column.role not in ("target", "time", "id"))
+    unknown = [name for name in known if name not in free]
     if unknown:
-        raise SchemaError(f"--option known={unknown[0]}: expected columns among {', '.join(sorted(names))}")
+        raise SchemaError(f"--option known={unknown[0]}: expected columns among {', '.join(free) or 'none'} (not those "
+                          "of the values, the times and the names)")
     columns = []
     for column in schema.columns:
         if column.role == "target":
@@ -104,6 +107,17 @@ def listed(options: Mapping[str, str], name: str) -> list[str]:
     return [word.strip() for word in options.get(name, "").split(",") if word.strip()]
 
 
+def check_values(options: Mapping[str, str]) -> None:
+    """Refuse what can be told to be wrong before a row is read."""
+    check_options(options, OPTIONS, "forecasting")
+    for name, most in (("horizon", LONGEST_HORIZON), ("season", LONGEST_SEASON), ("context", LONGEST_CONTEXT)):
+        number_option(options, name, most)
+    levels_of(options)
+    unknown = [name for name in listed(options, "models") if name not in MODELS]
+    if unknown:
+        raise GradatimError(f"--option models={unknown[0]}: expected names among {', '.join(MODELS)}")
+
+
 def number_option(options: Mapping[str, str], name: str, most: int) -> int | None:
     """A whole number of at least 1, or None."""
     if name not in options:
@@ -128,6 +142,7 @@ def levels_of(options: Mapping[str, str]) -> tuple[float, ...]:
 def task_of(job: Job) -> tuple[Forecasting, Panel, list[str]]:
     """The task with grid, season, horizon and context, the panel, and what is to be said of it."""
     options, schema, table = job.options, job.schema, job.source.table
+    check_metric(job.metric, "forecasting")
     id_columns = schema.with_role("id")
     reader = SeriesReader.fit(
         table, time=schema.with_role("time")[0].name, target=schema.targets[0].name,
@@ -137,9 +152,15 @@ def task_of(job: Job) -> tuple[Forecasting, Panel, list[str]]:
     panel = reader.read(table, job.source.problems)
     lengths = panel.lengths
     if not len(panel) or lengths.max() < FEWEST_VALUES:
-        raise GradatimError(f"{table.source}: expected a series of at least {FEWEST_VALUES} values, found none")
+        unreadable = [str(problem) for problem in job.source.problems.items if problem.code == "number-unreadable"]
+        raise GradatimError(f"{table.source}: expected a series of at least {FEWEST_VALUES} values in "
+                            f"'{reader.target}', the longest has {int(lengths.max(initial=0))}"
+                            + (f"; {unreadable[0]}" if unreadable else ""))
     middle = int(np.median(lengths))
-    asked = number_option(options, "season", 100_000)
+    asked = number_option(options, "season", LONGEST_SEASON)
+    if asked is not None and asked >= lengths.max():
+        raise GradatimError(f"--option season={asked}: expected fewer steps than the longest series has, "
+                            f"{int(lengths.max())}")
     season, why = (asked, f"season of {asked} steps: asked for") if asked else \
         find_season(panel.values, reader.frequency.seasons())
     horizon = number_option(options, "horizon", LONGEST_HORIZON)
@@ -186,9 +207,6 @@ class Line:
     def candidates(self) -> list[Candidate]:
         """Every model that was asked for and can be fitted, with its answers to the development windows."""
         asked = listed(self.job.options, "models") or list(MODELS)
-        unknown = [name for name in asked if name not in MODELS]
-        if unknown:
-            raise GradatimError(f"--option models={unknown[0]}: expected names among {', '.join(MODELS)}")
         found = [self._local(name) for name in LOCAL if name in asked or name == "seasonal_naive"]
         windows = self.windows_before(self.rolling.cuts)
         if "ridge" in asked and len(windows) >= 20:
@@ -308,6 +326,9 @@ def _fit(job: Job) -> Fitted:
     why, shared = weigh(candidates, state.labels, task)
     verdict = verdict_on_network(candidates, state.labels, task)
     job.say(why)
+    title = metric_named(task.metric).title
+    job.say(f"scores below: {task.metric}, the {title}, of {len(state.development)} development windows"
+            + (" (1 is the error of the seasonal naive forecast in the past)" if task.metric == "mase" else ""))
     chosen = [candidate for candidate in candidates if candidate.weight > 0]
     averaged = sum(c.weight * c.answers[shared] for c in chosen)
     factors = spread_factors(state.labels[shared], np.sort(np.asarray(averaged), axis=-1), task.levels)

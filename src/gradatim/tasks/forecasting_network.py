@@ -166,6 +166,7 @@ class NetworkTrainer:
         """The plan that fits into the seconds, from a measured pace; decided once and stored."""
 
         def decide() -> dict[str, Any]:
+            """Time some steps and an evaluation; the plan whose epochs fit into the seconds, as JSON."""
             base = choose()
             threads = 1 if base.device == "cpu" else base.threads  # the products are too small for two
             placement = replace(base, dtype="float32", channels_last=False, threads=threads)
