@@ -280,13 +280,18 @@ def test_sounds_are_silenced_piece_by_piece(tmp_path: Path):
     run = head_run(sounds, "pitch", ())
     (found,) = run.explain(sounds, 1)
     (part,) = found.parts
-    assert part.kind == "audio" and part.heat.shape == (1, 16)
-    assert np.abs(part.heat[0, 9:]).sum() > np.abs(part.heat[0, :7]).sum()  # the tone is in the second half
-    assert "data:image" in explanation_page([found], table=sounds)
+    assert part.kind == "audio" and part.heat.shape == (5, 12) and (part.seconds, part.hertz) == (0.5, 8000)
+    assert np.abs(part.heat[:, 6:]).sum() > np.abs(part.heat[:, :5]).sum()  # the tone is in the second half
+    assert np.abs(part.heat[-2:]).sum() > np.abs(part.heat[:2]).sum()  # and low
+    page = explanation_page([found], table=sounds)
+    assert "data:image/svg+xml" in page and "1.wav 0.50 s" in page
+    assert explanation_png(found, table=sounds).startswith(b"\x89PNG")
+    assert " kHz" in str(found) and found.to_json()["parts"][0]["hertz"] == 8000
     network = network_run(sounds, "pitch", ())
     for method in ("integrated_gradients", "grad_cam"):
         (found,) = network.explain(sounds, 1, method=method)
         assert found.parts[0].heat is not None and found.parts[0].heat.ndim == 2
+        assert found.parts[0].hertz == 8000 and abs(found.parts[0].seconds - 0.5) < 0.02
 
 
 def test_every_method_says_what_it_means():

@@ -23,6 +23,7 @@ from gradatim.data.codecs.series_cells import ENDINGS, read_series
 from gradatim.errors import CellError, GradatimError
 from gradatim.evaluate.marks import overlay
 from gradatim.evaluate.series_drawing import MOST_STRIPS, series_uri
+from gradatim.evaluate.sound_drawing import HEAT
 
 SIDE = 168
 LONGEST_TEXT = 280
@@ -30,8 +31,6 @@ MOST_BYTES = 32 * 2**20
 MOST_PIXELS = 64_000_000
 LONGEST_SECONDS = 30.0
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-# Dark blue to pale yellow, evenly rising in lightness, so that loud parts read in print too.
-_HEAT = np.array([[12, 18, 48], [34, 62, 122], [50, 118, 152], [112, 172, 140], [214, 212, 128], [253, 245, 205]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +132,8 @@ def _sound(column: str, cell: Any, folder: Path | None) -> View:
     decibels = 20 * np.log10(np.abs(spectrum) + 1e-10)
     shade = ((decibels - decibels.max()) / 70 + 1).clip(0, 1)[::-1]
     small = Image.fromarray(np.rint(shade * 255).astype(np.uint8)).resize((260, 110), Image.Resampling.BILINEAR)
-    place = np.asarray(small) / 255 * (len(_HEAT) - 1)
-    colours = np.stack([np.interp(place, range(len(_HEAT)), _HEAT[:, c]) for c in range(3)], axis=-1)
+    place = np.asarray(small) / 255 * (len(HEAT) - 1)
+    colours = np.stack([np.interp(place, range(len(HEAT)), HEAT[:, c]) for c in range(3)], axis=-1)
     return View(column, "audio", _name(cell), picture_uri(Image.fromarray(colours.astype(np.uint8)), side=260), note)
 
 

@@ -21,7 +21,7 @@ from gradatim.errors import CellError, GradatimError
 from gradatim.estimators.series_rows import interpolated
 from gradatim.evaluate.explain.check import randomisation
 from gradatim.evaluate.explain.explanation import METHODS, Explanation, Part
-from gradatim.evaluate.explain.removal import leave_one_out, occlusion, pieces
+from gradatim.evaluate.explain.removal import leave_one_out, occlusion, pieces, sound_patches
 from gradatim.evaluate.thumbnails import LONGEST_SECONDS, MOST_BYTES, MOST_PIXELS
 from gradatim.tasks.explain_frozen import can_pass, frozen_parts
 from gradatim.tasks.explain_head import head_parts, is_linear
@@ -35,7 +35,6 @@ from gradatim.tasks.task import Task
 SMALLEST = 1e-15
 ACROSS = 6  # patches side by side; they overlap by half
 MOST_SIDE = 512  # pixels at which a picture is covered: larger ones are made smaller first
-SOUND_PIECES = 16
 SOUND_HERTZ = 16_000
 SERIES_PIECES, MOST_APART = 24, 6  # stretches of time; channels beyond so many are levelled together
 CHUNK_ROWS = 128
@@ -290,14 +289,15 @@ class _Removal:
                                   stride=stride)}
 
     def _sound(self, name: str, cell: Any) -> dict[str, Any]:
-        hertz = SOUND_HERTZ
-        wave, _ = read_sound(cell, self.table.folder, hertz=hertz, max_seconds=LONGEST_SECONDS, max_bytes=MOST_BYTES,
-                             limit_seconds=3600.0)
-        size = max(-(-len(wave) // SOUND_PIECES), 1)
-        pieces_of = [wave, *(_silenced(wave, start, size) for start in range(0, len(wave), size))]
-        scores = self.scores([(name, {"array": piece, "sampling_rate": hertz}) for piece in pieces_of])
-        return {"heat": (scores[0] - scores[1:])[None]}
-
+        """Each stretch of time silenced in each range of frequencies."""
+        wave, _ = read_sound(cell, self.table.folder, hertz=SOUND_HERTZ, max_seconds=LONGEST_SECONDS,
+                             max_bytes=MOST_BYTES, limit_seconds=3600.0)
+        bands, moments = max(self.across - 1, 1), 2 * self.across
+        parts = sound_patches(wave, SOUND_HERTZ, bands, moments)
+        without = [wave, *(wave - part for part in parts)]
+        scores = self.scores([(name, {"array": piece, "sampling_rate": SOUND_HERTZ}) for piece in without])
+        heat = (scores[0] - scores[1:]).reshape(bands, moments)
+        return {"heat": heat[::-1], "seconds": len(wave) / SOUND_HERTZ, "hertz": SOUND_HERTZ / 2}
 
     def _line(self, name: str, cell: Any) -> dict[str, Any]:
         """Each stretch of each channel replaced by the straight line from before it to after it."""
@@ -327,12 +327,6 @@ def levelled(values: np.ndarray, rows: slice, start: int, stop: int) -> np.ndarr
 
 def _lists(values: np.ndarray) -> list[list[float | None]]:
     return [[None if np.isnan(value) else float(value) for value in line] for line in values]
-
-
-def _silenced(wave: np.ndarray, start: int, size: int) -> np.ndarray:
-    copy = wave.copy()
-    copy[start : start + size] = 0.0
-    return copy
 
 
 def _series(name: str, cells: list[Any], dtype: Any) -> pl.Series:

@@ -7,6 +7,7 @@ mean number and the mean of each channel.
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -207,7 +208,9 @@ def _part(score: NetworkScore, name: str, cell: Any, found: torch.Tensor, method
         if kind == "image" and context is not None:
             left, top, width, height = context.box
             flat = flat[top : top + height, left : left + width]
-        return Part(name, kind, cell, total, heat=flat[::-1] if kind == "audio" else flat, signed=complete)
+        if kind == "audio":
+            return _sound_part(score.member.codecs[name], Part(name, kind, cell, total, signed=complete), flat, context)
+        return Part(name, kind, cell, total, heat=flat, signed=complete)
     if not complete and method != "grad_cam":  # gradient times value: how much the first order of it adds
         found = found * score.values[name].cpu()
     if kind == "text":
@@ -215,6 +218,14 @@ def _part(score: NetworkScore, name: str, cell: Any, found: torch.Tensor, method
         tokens = found[0].sum(-1)[: int(lengths[0])].double().numpy()
         return Part(name, kind, cell, total, words=token_words(score.member.codecs[name], str(cell), tokens))
     return Part(name, kind, cell, float(found.sum()))
+
+
+def _sound_part(codec: Any, part: Part, heat: np.ndarray, extent: Any) -> Part:
+    """The heat (bands, frames) of a sound, low frequencies at the bottom, with what it spans."""
+    described = codec.describe()
+    seconds = heat.shape[1] / described["frames_per_second"]
+    note = f"the first {seconds:.3g} s of {extent.seconds:.3g} s are used" if extent is not None and extent.cut else ""
+    return replace(part, heat=heat[::-1], note=note, seconds=seconds, hertz=described["hertz"] / 2)
 
 
 def token_words(codec: Any, text: str, scores: np.ndarray) -> tuple[tuple[str, float], ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gradatim.data.codecs.mel import hertz_of_mel, mel_of_hertz
 from gradatim.data.codecs.series_cells import shown_series
 
 LONGEST_CELL = 2000
@@ -18,7 +19,8 @@ class Part:
 
     total: what the column adds to the score (None: the method does not say). words: [(text, score)] in order, spaces
     and all, so that the texts joined are the cell. heat: (h, w) over a picture or over a spectrogram (low frequencies
-    at the bottom); for a sound by time alone, (1, w). signed: whether scores below 0 speak against the answer.
+    at the bottom, evenly in mel). seconds, hertz: of a sound, how far the heat goes from 0 in time and in frequency.
+    signed: whether scores below 0 speak against the answer.
     """
 
     column: str
@@ -29,6 +31,8 @@ class Part:
     heat: np.ndarray | None = None
     signed: bool = True
     note: str = ""
+    seconds: float | None = None
+    hertz: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; the heat in at most 48 places a side."""
@@ -42,6 +46,7 @@ class Part:
             "words": [[text, _plain(score)] for text, score in self.words],
             "heat": None if self.heat is None else [[_plain(v) for v in row] for row in smaller(self.heat)],
             "signed": self.signed, "note": self.note,
+            **({} if self.seconds is None else {"seconds": _plain(self.seconds), "hertz": self.hertz}),
         }
 
 
@@ -109,7 +114,8 @@ METHODS = {
     "removal": (
         "what is lost without it",
         "Each number is what the score loses when that part is taken away: a column is left empty, a word is cut out, "
-        "a patch of the picture is covered with its mean colour. It holds for the whole answer, whatever models stand "
+        "a patch of the picture is covered with its mean colour, a moment of a sound falls silent in some of its "
+        "frequencies. It holds for the whole answer, whatever models stand "
         "behind it. Parts that can stand in for one another each look unimportant.",
     ),
     "exact": (
@@ -147,6 +153,9 @@ def said_of(part: Part, most: int = 6) -> str:
     if part.kind == "series" and part.cell is not None:
         where = "" if part.heat is None else f", strongest {_when(part.heat)}"
         return (part.cell[:60] if isinstance(part.cell, str) else "a series") + where
+    if part.heat is not None and part.seconds is not None and part.hertz is not None:
+        return f"{part.cell if isinstance(part.cell, str) else part.kind}, strongest " + _where_heard(
+            part.heat, part.seconds, part.hertz)
     if part.heat is not None and part.heat.shape[0] > 1:
         row, column = np.unravel_index(int(np.abs(part.heat).argmax()), part.heat.shape)
         return f"{part.cell if isinstance(part.cell, str) else part.kind}, strongest " + place_name(
@@ -160,6 +169,14 @@ def _when(heat: np.ndarray) -> str:
     start, stop = 100 * place / heat.shape[1], 100 * (place + 1) / heat.shape[1]
     which = f" of channel {channel + 1}" if heat.shape[0] > 1 else ""
     return f"from {start:.0f} to {stop:.0f} % of the time{which}"
+
+
+def _where_heard(heat: np.ndarray, seconds: float, hertz: float) -> str:
+    """When and how high in a sound the heat is greatest."""
+    row, column = np.unravel_index(int(np.abs(heat).argmax()), heat.shape)
+    rows, columns = heat.shape
+    low, high = hertz_of_mel(np.array([rows - 1 - row, rows - row]) / rows * mel_of_hertz(np.array(hertz))) / 1000
+    return f"{seconds * column / columns:.2f}–{seconds * (column + 1) / columns:.2f} s, {low:.2g}–{high:.2g} kHz"
 
 
 def place_name(down: float, across: float) -> str:

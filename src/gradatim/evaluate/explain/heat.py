@@ -18,6 +18,7 @@ from gradatim.evaluate.thumbnails import MOST_BYTES, MOST_PIXELS, picture_uri
 SIDE = 224
 FOR, AGAINST = np.array([31.0, 95.0, 190.0]), np.array([222.0, 120.0, 20.0])
 STRONGEST = 0.82  # share of colour where the heat is greatest
+BLOCKS = 200  # parts of a sound that were taken away one by one are shown as they are, not blurred
 
 
 def shown_picture(cell: Any, folder: Path | None, *, side: int = SIDE) -> Image.Image | None:
@@ -64,3 +65,12 @@ def overlay(picture: Image.Image | None, heat: np.ndarray, *, side: int = SIDE) 
 def heat_uri(picture: Image.Image | None, heat: Any, *, side: int = SIDE) -> str:
     """`overlay` as a data URI."""
     return picture_uri(overlay(picture, smaller(np.asarray(heat, dtype=np.float64), side), side=side), side=side)
+
+
+def heat_over(heat: np.ndarray, raster: Image.Image, share: float = 1.0) -> Image.Image:
+    """The heat of a sound over its spectrogram in grey, where the spectrogram fills this share of the heat's time."""
+    heat = np.atleast_2d(heat)
+    whole = Image.fromarray(strength(heat).astype(np.float32))
+    inside = (0.0, 0.0, min(max(share, 1e-6), 1.0) * heat.shape[1], float(heat.shape[0]))
+    kind = Image.Resampling.NEAREST if heat.size <= BLOCKS else Image.Resampling.BILINEAR
+    return overlay(raster, np.asarray(whole.resize(raster.size, kind, box=inside)))

@@ -10,9 +10,10 @@ from gradatim.data.codecs.series_cells import ENDINGS, read_series
 from gradatim.data.table import Table
 from gradatim.errors import CellError
 from gradatim.evaluate.explain.explanation import METHODS, Explanation
-from gradatim.evaluate.explain.heat import heat_uri, shown_picture
+from gradatim.evaluate.explain.heat import heat_over, heat_uri, shown_picture
 from gradatim.evaluate.series_drawing import series_uri, shortened
-from gradatim.evaluate.thumbnails import picture_uri, plain, view_cell
+from gradatim.evaluate.sound_drawing import coloured, room, sound_uri, spectrogram_of
+from gradatim.evaluate.thumbnails import picture_uri, plain
 
 LONGEST_TEXT = 4000
 MOST_IMAGE_BYTES = 1_200_000  # of all explanations in one page
@@ -102,12 +103,7 @@ def _pictures(part: Mapping[str, Any], folder: Path | None, files: bool) -> dict
     if part["kind"] == "series":
         return _series_drawn(part, cell if readable or not _is_file(cell) else None, folder)
     if part["kind"] == "audio":
-        view = view_cell(part["column"], "audio", cell, folder) if readable else None
-        found = {"image": view.image if view else "", "text": view.text if view else plain(cell, 80)}
-        if heat is not None:
-            strip = np.atleast_2d(np.asarray(heat, dtype=np.float64))
-            found["heat_image"] = heat_uri(None, np.repeat(strip, 3, axis=0) if len(strip) == 1 else strip, side=260)
-        return found
+        return _sound_drawn(part, cell if readable else None, folder)
     picture = shown_picture(cell, folder) if readable else None
     found = {"image": "" if picture is None else picture_uri(picture, side=224)}
     if heat is not None:
@@ -115,3 +111,19 @@ def _pictures(part: Mapping[str, Any], folder: Path | None, files: bool) -> dict
     return found
 
 
+def _sound_drawn(part: Mapping[str, Any], cell: Any, folder: Path | None) -> dict[str, str]:
+    """The spectrogram, and once more in grey under what speaks for the answer, both with seconds and kilohertz."""
+    heat, hertz = part.get("heat"), float(part.get("hertz") or 8000.0)
+    seconds = None if part.get("seconds") is None else float(part["seconds"])
+    text = plain(part.get("cell"), 80) if part.get("cell") is not None else ""
+    drawn = None if cell is None else spectrogram_of(cell, folder, seconds=seconds, hertz=hertz)
+    if drawn is None:
+        return {"image": "", "text": text}
+    values, wide, whole = drawn
+    size = room(2)
+    raster = coloured(values, size)
+    found = {"image": sound_uri(raster, wide, hertz), "text": f"{text} {whole:.2f} s".strip()}
+    if heat is not None:
+        over = heat_over(np.asarray(heat, dtype=np.float64), raster, wide / (seconds or wide))
+        found["heat_image"] = sound_uri(over, wide, hertz)
+    return found

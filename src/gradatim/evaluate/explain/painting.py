@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gradatim.data.table import Table
 from gradatim.evaluate.explain.explanation import METHODS, Explanation, Part
-from gradatim.evaluate.explain.heat import AGAINST, FOR, overlay, shown_picture
+from gradatim.evaluate.explain.heat import AGAINST, FOR, heat_over, overlay, shown_picture
+from gradatim.evaluate.sound_drawing import coloured, framed, room, spectrogram_of
 from gradatim.evaluate.thumbnails import plain
 
 WIDTH, EDGE, SCALE = 720, 28, 2
@@ -80,10 +81,18 @@ class _Sheet:
         """Side by side."""
         x = float(EDGE)
         for image in images:
-            large = image.resize((image.width * SCALE, image.height * SCALE), Image.Resampling.NEAREST)
-            self.image.paste(large, (round(x * SCALE), round(self.y * SCALE)))
+            self.image.paste(image.resize((image.width * SCALE, image.height * SCALE), Image.Resampling.NEAREST),
+                             (round(x * SCALE), round(self.y * SCALE)))
             x += image.width + 16
         self.y += max(image.height for image in images) + 14
+
+    def drawings(self, images: list[Image.Image]) -> None:
+        """Side by side, their pixels as they are."""
+        x = float(EDGE)
+        for image in images:
+            self.image.paste(image, (round(x * SCALE), round(self.y * SCALE)))
+            x += image.width / SCALE + 16
+        self.y += max(image.height for image in images) / SCALE + 14
 
     def png(self) -> bytes:
         """The bytes, down to where the writing ends."""
@@ -133,13 +142,34 @@ def _draw_part(sheet: _Sheet, part: Part, most: float, folder: Path | None) -> N
         images = [picture] if picture is not None else []
         if part.heat is not None:
             images.append(overlay(picture, part.heat, side=300))
+    elif part.kind == "audio" and part.cell is not None:
+        images = _sound_images(part, folder)
     elif part.heat is not None:
         strip = np.repeat(part.heat, 3, axis=0) if len(part.heat) == 1 else part.heat
         images = [overlay(None, strip, side=400)]
-    if images:
+    if images and part.kind == "audio":
+        sheet.drawings(images)
+    elif images:
         sheet.pictures(images)
     elif part.words:
         sheet.words(part.words)
     else:
         sheet.write(EDGE, "missing" if part.cell is None else plain(part.cell, 80), colour=MUTED)
         sheet.y += 30
+    if part.note and part.cell is not None:
+        sheet.write(EDGE, plain(part.note, 100), size=13, colour=MUTED)
+        sheet.y += 26
+
+
+def _sound_images(part: Part, folder: Path | None) -> list[Image.Image]:
+    """The spectrogram, and the heat over it in grey, with seconds and kilohertz; nothing where it cannot be read."""
+    hertz = part.hertz or 8000.0
+    drawn = spectrogram_of(part.cell, folder, seconds=part.seconds, hertz=hertz)
+    if drawn is None:
+        return []
+    values, seconds, _ = drawn
+    raster = coloured(values, room(SCALE))
+    rasters = [raster]
+    if part.heat is not None:
+        rasters.append(heat_over(part.heat, raster, seconds / (part.seconds or seconds)))
+    return [framed(each, seconds, hertz, scale=SCALE) for each in rasters]
