@@ -181,6 +181,19 @@ def test_cells_that_cannot_be_read_are_listed_by_line(tmp_path):
     assert {("number-unreadable", 11), ("number-unreadable", 14), ("time-missing", 22)} <= listed
 
 
+@pytest.mark.parametrize(("time", "target"), [("step", "origin"), ("origin", "step"), ("step", "value")])
+def test_columns_may_be_called_as_those_of_a_forecast(time, target):
+    frame = pl.DataFrame({time: np.arange(60), target: 5 + np.sin(np.arange(60))})
+    run = fit(frame, task="forecasting", time=time, target=target, minutes=0.1,
+              options={"horizon": "4", "models": "theta"})
+    said = run.predict(frame).frame
+    assert [int(cell) for cell in said[time]] == [60, 61, 62, 63]
+    assert said["step of the forecast"].to_list() == [1, 2, 3, 4]
+    assert said[target].is_between(3, 7).all()
+    with pytest.raises(GradatimError, match="'row': expected another name"):
+        fit(frame.rename({time: "row"}), task="forecasting", time="row", target=target, minutes=0.1)
+
+
 def test_without_times_or_values_the_remedy_is_named():
     with pytest.raises(GradatimError, match="name it with --time"):
         fit(sales(2, 60), minutes=0.1, task="forecasting", target="value", id="shop")

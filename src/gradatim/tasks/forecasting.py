@@ -79,6 +79,11 @@ class Forecasting:
         """What `row_losses` gives."""
         return "scaled pinball loss"
 
+    def own_name(self, name: str) -> str:
+        """A column of the forecasts, "step" or "origin": "step of the forecast" where the table has one of that name."""
+        taken = (self.target, self.reader.time, self.reader.id)
+        return f"{name} of the forecast" if name in taken else name
+
     def panel(self, source: Source) -> Panel:
         """The series of a table, each up to its last known value."""
         return self.reader.read(source.table, source.problems)
@@ -125,7 +130,7 @@ class Forecasting:
         count, horizon = answer.shape[:2]
         middle = self.levels.index(0.5)
         columns = {self.target: pl.Series(answer[..., middle].ravel(), nan_to_null=True),
-                   "step": pl.Series(np.tile(np.arange(1, horizon + 1), count))}
+                   self.own_name("step"): pl.Series(np.tile(np.arange(1, horizon + 1), count))}
         for level in self.asked:
             values = answer[..., self.levels.index(level)].ravel()
             columns[f"quantile:{level:g}"] = pl.Series(values, nan_to_null=True)
@@ -138,7 +143,7 @@ class Forecasting:
         ids: dict[str, Any] = {}
         if self.reader.id is not None:
             ids[self.reader.id] = np.repeat(np.array(panel.names, dtype=object)[windows.series], horizon).tolist()
-        ids["origin"] = np.repeat(np.array(self.reader.write_times(starts - 1), dtype=object), horizon).tolist()
+        ids[self.own_name("origin")] = np.repeat(np.array(self.reader.write_times(starts - 1), dtype=object), horizon).tolist()
         ids[self.reader.time] = self.reader.write_times((starts[:, None] + np.arange(horizon)).ravel())
         return self._frame(answer, ids)
 

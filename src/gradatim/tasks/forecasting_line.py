@@ -29,6 +29,7 @@ from gradatim.errors import GradatimError, SchemaError
 from gradatim.estimators.seasonality import find_season
 from gradatim.evaluate.forecasts import score_forecasts, spread, spread_factors
 from gradatim.evaluate.metrics import metric_named
+from gradatim.evaluate.predictions import ROW
 from gradatim.randomness import generator
 from gradatim.tasks.choose import Candidate, verdict_on_network, weigh
 from gradatim.tasks.facts import check_metric
@@ -69,6 +70,10 @@ def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Tabl
     if len(times) != 1:
         raise SchemaError("forecasting: expected the column of the times, received none; name it with --time")
     time_name, known = times[0].name, listed(options, "known")
+    for column in schema.columns:
+        if column.role in ("target", "time", "id") and (column.name == ROW or column.name.startswith("quantile:")):
+            raise SchemaError(f"column '{column.name}': expected another name, forecasts have a column of that one; "
+                              "rename it")
     if "wide" in options:
         return _long(table, schema, time_name, options["wide"])
     if len(schema.targets) != 1:
