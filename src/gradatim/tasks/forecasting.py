@@ -80,7 +80,7 @@ class Forecasting:
         return "scaled pinball loss"
 
     def own_name(self, name: str) -> str:
-        """A column of the forecasts, "step" or "origin": "step of the forecast" where the table has one of that name."""
+        """A column of the forecasts, "step" or "origin"; "step of the forecast" where the table has a "step"."""
         taken = (self.target, self.reader.time, self.reader.id)
         return f"{name} of the forecast" if name in taken else name
 
@@ -143,7 +143,8 @@ class Forecasting:
         ids: dict[str, Any] = {}
         if self.reader.id is not None:
             ids[self.reader.id] = np.repeat(np.array(panel.names, dtype=object)[windows.series], horizon).tolist()
-        ids[self.own_name("origin")] = np.repeat(np.array(self.reader.write_times(starts - 1), dtype=object), horizon).tolist()
+        origins = np.array(self.reader.write_times(starts - 1), dtype=object)
+        ids[self.own_name("origin")] = np.repeat(origins, horizon).tolist()
         ids[self.reader.time] = self.reader.write_times((starts[:, None] + np.arange(horizon)).ravel())
         return self._frame(answer, ids)
 
