@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from gradatim.cli import main
@@ -97,3 +98,22 @@ def test_errors_are_one_line(
     monkeypatch.chdir(tmp_path)
     code, _, error = call([str(table), *words], monkeypatch, capsys)
     assert code == 2 and len(error.strip().splitlines()) == 1 and said in error
+
+
+def test_a_sheet_of_sounds_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["voice,kind"]
+    for row in range(10):
+        wave = 0.3 * np.sin(np.arange(3000 + 300 * row) * (0.2 + 0.2 * (row % 2)))
+        soundfile.write(tmp_path / f"{row}.wav", wave, 8000)
+        lines.append(f"{row}.wav,{'ab'[row % 2]}")
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    sheet = tmp_path / "sheet.png"
+    words = [str(tmp_path / "table.csv"), "--target", "kind", "--rows", "2", "--variants", "2", "-o", str(sheet)]
+    code, out, _ = call([*words, "--options", "none,gain=6,snr=5,shift=0.2,speed=0.1"], monkeypatch, capsys)
+    assert code == 0 and "snr 5" in out and "2 sounds of table.csv" in out
+    picture = np.asarray(Image.open(sheet))
+    assert picture.shape[1] > 3 * 168 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
+    code, _, error = call([*words, "--force", "--options", "rotate=5"], monkeypatch, capsys)
+    assert code == 2 and "rotate: expected an input of kind image, found audio" in error

@@ -1,4 +1,4 @@
-"""`gradatim augment`: what augmentation does to pictures, as a contact sheet."""
+"""`gradatim augment`: what augmentation does to pictures and sounds, as a contact sheet."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,15 +26,15 @@ def augment(
     force: Flag = False,
     json: Flag = False,
 ) -> None:
-    """Show pictures of a table beside what training would make of them, with the boxes and points of the target.
+    """Show pictures or sounds of a table beside what training would make of them, with boxes and points of the target.
 
     Nothing is trained. What is shown for a row in an epoch is what `gradatim fit --augment` with these options does to
-    such pictures; without options it is the careful default.
+    it; without options it is the careful default. Sounds are shown as spectrograms.
 
     Parameters
     ----------
     source
-        A table that names pictures, or a folder of class folders.
+        A table that names pictures or sounds, or a folder of class folders.
     target
         The column to predict: its boxes and points move with the picture, its classes are written below.
     kind
@@ -43,11 +43,12 @@ def augment(
         NEW=COLUMN,COLUMN,…: one target of several columns, as box=xmin,ymin,xmax,ymax,label.
     options
         NAME=VALUE,… as rotate=15,crop=0.8,colour=0.2: flip, flip_vertical, rotate, scale, shear, shift, crop,
-        brightness, contrast, saturation, hue, colour, grey, noise, blur, cutout, mixup, cutmix, none; repeat for more.
+        brightness, contrast, saturation, hue, colour, grey, noise, blur, cutout, mixup, cutmix, none; of sounds gain,
+        snr, shift, speed, time_mask, frequency_mask; repeat for more.
     column
-        The column of pictures, where there are several.
+        The column to show, where there are several.
     rows
-        Pictures to show, spread over the table.
+        How many to show, spread over the table.
     variants
         How often each is changed.
     seed
@@ -86,7 +87,8 @@ def augment(
     chosen = {name: value for name, value in sheet.options.to_json().items() if value and name != "fill"}
     chosen |= {name: value for name, value in (("mixup", asked.mixup), ("cutmix", asked.cutmix)) if value}
     print(", ".join(f"{name} {value:.4g}" for name, value in chosen.items()) or "nothing changes")
-    print(f"{len(sheet.rows)} pictures of {table.source}, {variants} times each: {output}")
+    what = "sounds" if sheet.kind == "audio" else "pictures"
+    print(f"{len(sheet.rows)} {what} of {table.source}, {variants} times each: {output}")
 
 
 def png(image: object) -> bytes:

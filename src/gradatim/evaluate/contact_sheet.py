@@ -1,4 +1,4 @@
-"""A contact sheet of augmentation: a row a picture, the original first, then what training would see in each epoch."""
+"""A contact sheet of augmentation: a row a picture or sound, the original first, then what each epoch would see."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from gradatim.data.augment import Augmentation, AugmentRequest, Follow, augment, default_augmentation, mix
+from gradatim.data.augment_sound import waves_of, with_waves
 from gradatim.data.batch import Batch
 from gradatim.data.codecs import Codec, codec_for
 from gradatim.data.loader import encode_table
@@ -17,11 +18,13 @@ from gradatim.data.schema import Column, Schema
 from gradatim.data.table import Table
 from gradatim.errors import DataError, SchemaError
 from gradatim.evaluate.marks import draw_marks
+from gradatim.evaluate.sound_drawing import coloured
 from gradatim.evaluate.thumbnails import plain
 
 PAPER, INK, MUTED, RULE = "#fcfcfa", "#1c2226", "#5d686f", "#dcdfdc"
 CELL, GAP, MARGIN, LINE = 144, 8, 20, 18  # pixels
-FIT_CELLS = 256  # pictures on which size and mean are measured
+FIT_CELLS = 256  # cells on which size and mean are measured
+SOUND, NOTHING = (168, 84), "#e4e4df"  # pixels of a spectrogram; the ground beyond a sound's end
 LONGEST, SHORT = 20, 14  # letters under a picture, alone and beside a share
 
 
@@ -32,19 +35,21 @@ class Sheet:
     image: Image.Image
     options: Augmentation
     rows: list[int]
+    kind: str = "image"
 
 
 def augmentation_sheet(
     table: Table, schema: Schema, asked: AugmentRequest, *, column: str | None = None, rows: int = 6,
     variants: int = 6, seed: int = 0,
 ) -> Sheet:
-    """Draw what `asked` does to some pictures of a table, spread over it; boxes and points of the target with them.
+    """Draw what `asked` does to some pictures or sounds of a table, spread over it; boxes and points with them.
 
-    column: the picture column, where there are several. Errors: SchemaError where there is no picture column or a
-    choice, DataError where no picture can be read.
+    column: the one to show, where there are several. Errors: SchemaError where there is no such column or a choice,
+    DataError where none of its cells can be read.
     """
-    chosen = _picture_column(schema, column)
-    asked.check({chosen.name: "image"})
+    chosen = _shown_column(schema, column)
+    kinds = {chosen.name: chosen.kind}
+    asked.check(kinds)
     cells = table.cells(chosen.name)
     codec = codec_for(chosen).fit(cells[:: -(-len(cells) // FIT_CELLS)], table.folder)
     places = np.unique(np.linspace(0, len(table) - 1, min(len(table), 4 * rows)).astype(np.int64))
@@ -54,32 +59,62 @@ def augmentation_sheet(
     encoded = encode_table(some, {chosen.name: codec, **targets})
     there = np.flatnonzero(encoded.present[chosen.name].numpy())[:rows]
     if not len(there):
-        raise DataError(f"{table.source}: expected a readable picture in '{chosen.name}', found none among {len(some)}")
+        what = "picture" if chosen.kind == "image" else "sound"
+        raise DataError(f"{table.source}: expected a readable {what} in '{chosen.name}', found none among {len(some)}")
     batch = encoded.batch(there, [chosen.name], list(targets))
     batch.rows = places[there]
-    options = asked.of(chosen.name, "image", default_augmentation("image", codec.describe()))
+    options = asked.of(chosen.name, chosen.kind, default_augmentation(chosen.kind, codec.describe()))
     follows = {name: Follow(c.kind, chosen.name, getattr(c, "mirror", None) or ()) for name, c in targets.items()}
     labels = _labels(some, schema, there)
-    columns = [_pictures(batch, chosen.name, targets, labels, named=True)]
-    kinds = {chosen.name: "image"}
+    waves = waves_of(table, {chosen.name: codec}, {chosen.name: options}) if chosen.kind == "audio" else []
+    batches, words = [batch], [labels]
     for epoch in range(variants):
-        changed = augment(batch, {chosen.name: options}, kinds, seed=seed, epoch=epoch, follows=follows)
+        changed = augment(with_waves(batch, waves, seed=seed, epoch=epoch), {chosen.name: options}, kinds, seed=seed,
+                          epoch=epoch, follows=follows)
         said: Sequence[str] = [""] * len(labels)
         if asked.mixup or asked.cutmix:
             mixed = mix(changed, kinds, mixup=asked.mixup, cutmix=asked.cutmix, seed=seed, epoch=epoch)
             changed, said = mixed.batch, _shares(labels, mixed.pair.tolist(), mixed.weight.tolist())
-        columns.append(_pictures(changed, chosen.name, targets, said))
+        batches.append(changed)
+        words.append(list(said))
     titles = ["original", *(f"epoch {epoch + 1}" for epoch in range(variants))]
-    return Sheet(_composed(columns, titles), options, batch.rows.tolist())
+    if chosen.kind == "audio":
+        columns, foot = _sounds(batches, chosen.name, words, codec.describe())
+    else:
+        columns = [_pictures(each, chosen.name, targets, said, named=each is batch)
+                   for each, said in zip(batches, words)]
+        foot = ""
+    return Sheet(_composed(columns, titles, foot), options, batch.rows.tolist(), chosen.kind)
 
 
-def _picture_column(schema: Schema, name: str | None) -> Column:
-    known = [column for column in schema.inputs if column.kind == "image"]
+def _sounds(
+    batches: Sequence[Batch], name: str, words: Sequence[Sequence[str]], described: Mapping[str, Any]
+) -> tuple[list[list[tuple[Image.Image, str]]], str]:
+    """The spectrograms of each batch at one scale of time and of power, with what is said of them, and the scales."""
+    fields: list[Any] = [batch.inputs[name] for batch in batches]
+    pace = float(described["frames_per_second"])
+    longest = max(int(field["lengths"].max()) for field in fields)
+    tops = fields[0]["log_mel"].amax((1, 2)).tolist()
+    columns = []
+    for field, said in zip(fields, words):
+        column = []
+        for values, frames, top, text in zip(field["log_mel"].numpy(), field["lengths"].tolist(), tops, said):
+            wide = max(1, round(SOUND[0] * frames / longest))
+            canvas = Image.new("RGB", SOUND, NOTHING)
+            canvas.paste(coloured(values[:, :max(frames, 1)], (wide, SOUND[1]), top=top), (0, 0))
+            column.append((canvas, " · ".join(filter(None, (text, f"{frames / pace:.2f} s")))))
+        columns.append(column)
+    return columns, (f"time to the right, {longest / pace:.2f} s in all; frequency upwards, 0 to "
+                     f"{described['hertz'] / 2000:g} kHz, even in mel; grey: no sound")
+
+
+def _shown_column(schema: Schema, name: str | None) -> Column:
+    known = [column for column in schema.inputs if column.kind in ("image", "audio")]
     found = [column for column in known if name in (None, column.name)]
     if len(found) != 1:
         names = ", ".join(column.name for column in known) or "none"
-        raise SchemaError(f"expected one column of pictures, found {names}; name one with --column" if known else
-                          "expected a column of pictures, found none; see `gradatim schema`")
+        raise SchemaError(f"expected one column of pictures or sounds, found {names}; name one with --column" if known
+                          else "expected a column of pictures or sounds, found none; see `gradatim schema`")
     return found[0]
 
 
@@ -139,13 +174,16 @@ def _marks(
     return marks
 
 
-def _composed(columns: Sequence[Sequence[tuple[Image.Image, str]]], titles: Sequence[str]) -> Image.Image:
-    """Columns side by side; more room after the first."""
+def _composed(
+    columns: Sequence[Sequence[tuple[Image.Image, str]]], titles: Sequence[str], foot: str = ""
+) -> Image.Image:
+    """Columns side by side; more room after the first; a line below where there is one to say."""
     cell = columns[0][0][0].size
     lines = max(words.count("\n") + 1 if words else 0 for column in columns for _, words in column)
     height = cell[1] + lines * LINE + GAP
     lefts = [MARGIN + place * (cell[0] + GAP) + (2 * GAP if place else 0) for place in range(len(columns))]
-    size = (lefts[-1] + cell[0] + MARGIN, MARGIN + LINE + height * len(columns[0]) - GAP + MARGIN)
+    below = MARGIN + LINE + height * len(columns[0])
+    size = (lefts[-1] + cell[0] + MARGIN, below - GAP + MARGIN + (LINE if foot else 0))
     sheet = Image.new("RGB", size, PAPER)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
     for left, title, column in zip(lefts, titles, columns):
@@ -156,4 +194,6 @@ def _composed(columns: Sequence[Sequence[tuple[Image.Image, str]]], titles: Sequ
             pen.rectangle((left - 1, top - 1, left + cell[0], top + cell[1]), outline=RULE)
             if words:
                 pen.multiline_text((left, top + cell[1] + 2), words, fill=INK, font=font, spacing=3)
+    if foot:
+        pen.text((MARGIN, below), foot, fill=MUTED, font=font)
     return sheet

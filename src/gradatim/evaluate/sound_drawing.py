@@ -49,9 +49,12 @@ def spectrogram_of(
     return values, max(len(wave) / rate, HOP_SECONDS), whole
 
 
-def coloured(values: np.ndarray, size: tuple[int, int]) -> Image.Image:
-    """A log-mel (M, T), low bands first, in colours, `size` pixels wide and high, low frequencies at the bottom."""
-    top = float(values.max(initial=0.0))
+def coloured(values: np.ndarray, size: tuple[int, int], *, top: float | None = None) -> Image.Image:
+    """A log-mel (M, T), low bands first, in colours, `size` pixels wide and high, low frequencies at the bottom.
+
+    top: the value of the brightest colour, so that several can be compared; default the largest there is.
+    """
+    top = float(values.max(initial=0.0)) if top is None else top
     shade = (values[::-1] - max(top - DEPTH, 0.0)).clip(0) / min(DEPTH, max(top, 1e-6))
     small = Image.fromarray((shade * (len(HEAT) - 1)).astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
     place = np.asarray(small).clip(0, len(HEAT) - 1)
