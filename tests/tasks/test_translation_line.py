@@ -32,7 +32,8 @@ def pairs() -> pl.DataFrame:
 
 def fit(frame: Any, **options: Any) -> gd.Run:
     given = {"target": "german", "task": "translation", "kinds": {"english": "text", "german": "text"}, "minutes": 5,
-             "epochs": 12, "options": {"width": "48", "learning_rate": "0.01", "batch_tokens": "160", "dropout": "0"}}
+             "epochs": 12, "options": {"width": "48", "learning_rate": "0.01", "batch_tokens": "160", "dropout": "0",
+                                        "phrases": "no"}}
     return gd.fit(frame, **{**given, **options})
 
 
@@ -127,3 +128,14 @@ def test_summaries_are_compared_with_their_lead():
     assert run.predict(pl.DataFrame({"document": ["A. B."]})).frame["text"].to_list() == ["A."]
     assert set(run.facts["scores"]["metrics"]) == {"rouge_l", "rouge_1", "chrf"}
     assert run.task.name == "summarisation"
+
+
+def test_phrases_take_part_and_are_kept_where_they_are_best(tmp_path):
+    pairs().write_csv(tmp_path / "pairs.csv")
+    run = fit(tmp_path / "pairs.csv", options={"network": "none"}, output=tmp_path / "run")
+    scores = {entry["name"]: entry["value"] for entry in run.facts["candidates"]}
+    assert run.facts["answer"]["name"] == "phrases" and scores["phrases"] > scores["word table"] + 5
+    asked = pl.DataFrame({"english": ["open the new song 77", None, "zebra"]})
+    said = run.predict(asked).frame["text"].to_list()
+    assert said[0] == "Lied neu öffne 77" and said[1:] == ["", "zebra"]
+    assert gd.load(run.folder).predict(asked).frame["text"].to_list() == said

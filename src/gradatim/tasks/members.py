@@ -31,6 +31,7 @@ MEMBERS = {
     "copier": "gradatim.tasks.translation_members.Copier",
     "pair-memory": "gradatim.tasks.translation_members.PairMemory",
     "word-by-word": "gradatim.tasks.translation_members.WordByWord",
+    "phrases": "gradatim.tasks.translation_phrases.PhraseTranslator",
     "translator": "gradatim.tasks.translation_network.TranslatorMember",
     "word-table": "gradatim.tasks.tagging_members.WordTable",
     "feature-crf": "gradatim.tasks.tagging_crf.FeatureCRF",

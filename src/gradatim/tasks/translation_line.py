@@ -1,8 +1,8 @@
 """The line of translation and summarisation: baselines, a translator within the time, choice, one score.
 
 Opponents first: the source itself (of a summary its first sentence), the nearest pair of the training rows, a table of
-words. The network must beat the best of them on development rows, by a paired bootstrap, or the run says so and keeps
-the better. Rows of the test part choose nothing and are scored once.
+words, one of phrases. The network must beat the best of them on development rows, by a paired bootstrap, or the run
+says so and keeps the better. Rows of the test part choose nothing and are scored once.
 """
 
 import time
@@ -26,6 +26,7 @@ from gradatim.tasks.translation import SCORED, Translation, score_texts
 from gradatim.tasks.translation_batches import Texts
 from gradatim.tasks.translation_members import Copier, PairMemory, WordByWord
 from gradatim.tasks.translation_network import MOST_BEAMS, NETWORKS, TranslatorMember
+from gradatim.tasks.translation_phrases import PhraseTranslator
 from gradatim.tasks.translation_report import facts_of
 from gradatim.tasks.translation_training import Trained, best_epoch, train_translator
 
@@ -34,6 +35,7 @@ OPTIONS = {
     "beams": f"1 to {MOST_BEAMS} (4)", "length_penalty": "α of Wu et al. 2016 (by development rows)",
     "attention": f"{', '.join(LOOKS)} (general)", "feeding": "yes or no: input feeding of Luong et al. (no)",
     "lexicon": "yes or no: a table of subwords beside the attention network (yes)",
+    "phrases": "yes or no: a table of phrases as an opponent (yes)",
     "cell": f"{' or '.join(GATES)} (gru)", "width": "of the network", "layers": "of the network",
     "dropout": "0 to 0.9", "vocabulary": "subwords", "batch_tokens": "padded tokens of a batch, a side",
     "learning_rate": "of AdamW (0.002)", "sentences": "that the lead of a summary has (1)",
@@ -171,6 +173,8 @@ def _candidates(
     makers["nearest pair"] = lambda rows: PairMemory.fit(column, *pairs(rows))
     if task.name == "translation":
         makers["word table"] = lambda rows: WordByWord.fit(column, *pairs(rows))
+        if job.options.get("phrases") != "no":
+            makers["phrases"] = lambda rows: PhraseTranslator.fit(column, *pairs(rows))
     for name, make in makers.items():
         began = time.perf_counter()
         member = make(train)
@@ -250,7 +254,7 @@ def _final(
 def _check(options: Mapping[str, str]) -> None:
     """Refuse values that no option takes, before anything is fitted."""
     choices = {"network": (*NETWORKS, "none"), "attention": LOOKS, "cell": tuple(GATES), "feeding": ("yes", "no"),
-               "lexicon": ("yes", "no")}
+               "lexicon": ("yes", "no"), "phrases": ("yes", "no")}
     for name, allowed in choices.items():
         if name in options and options[name] not in allowed:
             raise GradatimError(f"--option {name}={options[name]}: expected one of {', '.join(allowed)}")
