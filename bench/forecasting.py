@@ -9,6 +9,7 @@ whole fit with choice and score, the peers' of their forecasts at the test origi
 """
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -49,6 +50,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--set", choices=list(SETS), action="append")
     parser.add_argument("--minutes", type=float, default=2.0, help="for each fit")
     parser.add_argument("--models", default=LOCAL, help="candidates of ours; all: networks too")
+    parser.add_argument("--keep", type=Path, help="folder of the peers' forecasts: those there are not asked again")
+    parser.add_argument("--peer-seconds", type=float, default=1e9,
+                        help="of a call; with --keep the next call goes on where this one ended")
     parser.add_argument("--growth", action="store_true", help="seconds against length and number of series")
     options = parser.parse_args(arguments)
     path = RESULTS / "forecasting.json"
@@ -82,9 +86,9 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
         ours = said["value"].to_numpy().reshape(-1, horizon)
         coverage = run.facts["scores"]["metrics"]["coverage"]["value"]
         windows = [panel.values[s][:o] for s, o in zip(rolling.test.series.tolist(), rolling.test.origins.tolist())]
-        job = {"season": task.season, "horizon": horizon,
+        job = {"season": task.season, "horizon": horizon, "seconds": options.peer_seconds,
                "windows": [[None if v != v else v for v in values.tolist()] for values in windows]}
-        peers = asked_peer(job, options.peer, Path(folder))
+        peers = asked_peer(job, options.peer, options.keep or Path(folder))
     truth = task.gatherer(panel).targets(rolling.test)
     scales = naive_scales(panel, rolling.cuts, task.season)[rolling.test.series]
     errors = {key: mase_of(truth, np.array(entry["forecasts"]), scales) for key, entry in peers.items()}
@@ -99,11 +103,18 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def asked_peer(job: dict[str, Any], python: str, folder: Path) -> dict[str, Any]:
-    """What the worker says."""
-    source, target = folder / "windows.json", folder / "forecasts.json"
+    """What the worker says, in a file that is named after the windows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    what = json.dumps({name: value for name, value in job.items() if name != "seconds"})
+    target = folder / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.json"
+    source = target.with_suffix(".windows.json")
     source.write_text(json.dumps(job))
     subprocess.run([python, str(WORKER), str(source), str(target)], check=True, env=os.environ)
-    return json.loads(target.read_text())
+    found: dict[str, Any] = json.loads(target.read_text())
+    lacking = [name for name, entry in found.items() if len(entry["forecasts"]) < len(job["windows"])]
+    if lacking:
+        raise SystemExit(f"{', '.join(lacking)}: not all windows are forecast yet; call again with --keep {folder}")
+    return found
 
 
 def mase_of(truth: np.ndarray, point: np.ndarray, scales: np.ndarray) -> np.ndarray:

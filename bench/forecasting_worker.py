@@ -7,21 +7,25 @@ import json
 import sys
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 MOST_ETS_SEASON = 24  # AutoETS takes no longer one
 
 
 def main() -> None:
-    """One thread, each window as a series of its own; models that fail fall back to the seasonal naive forecast."""
+    """One thread, each window as a series of its own; models that fail fall back to the seasonal naive forecast.
+
+    What the file of forecasts holds already is not computed again. After job["seconds"] it writes what it has and ends:
+    asked again, it goes on.
+    """
     import numpy as np
     from statsforecast.models import MSTL, AutoETS, OptimizedTheta, SeasonalNaive, Theta
 
     warnings.simplefilter("ignore")
-    source, target = sys.argv[1:3]
-    with open(source, encoding="utf-8") as file:
-        job = json.load(file)
-    season, horizon = job["season"], job["horizon"]
+    source, target = map(Path, sys.argv[1:3])
+    job = json.loads(source.read_text())
+    season = job["season"]
     short = season if season <= MOST_ETS_SEASON else 1
     models: dict[str, Any] = {
         "SeasonalNaive": SeasonalNaive(season_length=season), "Theta": Theta(season_length=season),
@@ -29,24 +33,33 @@ def main() -> None:
         **({"MSTL": MSTL(season_length=season)} if season > 1 else {}),
     }
     windows = [np.array([np.nan if value is None else value for value in values]) for values in job["windows"]]
-    naive = models["SeasonalNaive"]
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}
+    end = time.process_time() + job["seconds"]
     for name, model in models.items():
-        model.forecast(windows[0], horizon)  # compiled now, if ever
-        answers, failed = [], 0
-        began = time.process_time()
-        for values in windows:
-            try:
-                answer = np.asarray(model.forecast(filled(values, np), horizon)["mean"], dtype=np.float64)
-            except Exception:  # what another library raises is its own affair; it is counted
-                answer = np.full(horizon, np.nan)
-            if not np.isfinite(answer).all():
-                failed += 1
-                answer = np.asarray(naive.forecast(filled(values, np), horizon)["mean"], dtype=np.float64)
-            answers.append(answer.tolist())
-        found[name] = {"forecasts": answers, "seconds": time.process_time() - began, "failed": failed}
-    with open(target, "w", encoding="utf-8") as file:
-        json.dump(found, file)
+        entry = found.setdefault(name, {"forecasts": [], "seconds": 0.0, "failed": 0})
+        if len(entry["forecasts"]) == len(windows):
+            continue
+        model.forecast(filled(windows[0], np), job["horizon"])  # compiled now, if ever
+        while len(entry["forecasts"]) < len(windows) and time.process_time() < end:
+            began = time.process_time()
+            answer, failed = answered(model, models["SeasonalNaive"], windows[len(entry["forecasts"])], job["horizon"])
+            entry["seconds"] += time.process_time() - began
+            entry["failed"] += failed
+            entry["forecasts"].append(answer)
+    target.write_text(json.dumps(found))
+
+
+def answered(model: Any, naive: Any, values: Any, horizon: int) -> tuple[list[float], int]:
+    """The mean forecast of a window; the seasonal naive one, and 1, where the model fails."""
+    import numpy as np
+
+    try:
+        answer = np.asarray(model.forecast(filled(values, np), horizon)["mean"], dtype=np.float64)
+    except Exception:  # what another library raises is its own affair; it is counted
+        answer = np.full(horizon, np.nan)
+    if np.isfinite(answer).all():
+        return answer.tolist(), 0
+    return np.asarray(naive.forecast(filled(values, np), horizon)["mean"], dtype=np.float64).tolist(), 1
 
 
 def filled(values: Any, np: Any) -> Any:

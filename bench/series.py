@@ -25,10 +25,9 @@ from gradatim.data.readers import read_table
 
 SETS = ("ItalyPowerDemand", "GunPoint", "ArrowHead", "BasicMotions", "JapaneseVowels", "PickupGestureWiimoteZ",
         "OSULeaf", "ACSF1")
-PEERS = ("MultiRocketHydra", "MultiRocket", "MiniRocket", "1-NN DTW")
-SWEEP = (("MiniRocket", 100, 1, 150), ("MiniRocket", 100, 1, 600), ("MiniRocket", 400, 1, 150),
-         ("MiniRocket", 100, 6, 150), ("MultiRocket", 100, 1, 150), ("MultiRocket", 100, 1, 600),
-         ("MultiRocket", 400, 1, 150), ("MultiRocket", 100, 6, 150))
+PEERS = ("MultiRocketHydra", "Hydra", "MultiRocket", "MiniRocket", "1-NN DTW")
+SIZES = ((100, 1, 150), (100, 1, 600), (400, 1, 150), (100, 6, 150))  # rows, channels, steps
+SWEEP = tuple((kind, *size) for kind in ("MiniRocket", "MultiRocket", "Hydra") for size in SIZES)
 
 
 class Peer:
@@ -57,24 +56,38 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--peers", help="interpreter with aeon; without it our own figures alone")
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--minutes", type=float, default=0.0, help="of `gradatim fit` a set; 0: leave it out")
+    parser.add_argument("--only", default="", help="contenders by their names in the tables, divided by commas")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--sweep", action="store_true", help="also growth with length, rows and channels")
     chosen = parser.parse_args(arguments)
     peer = Peer(chosen.peers) if chosen.peers else None
     path = RESULTS / "series.json"
-    facts: dict[str, Any] = {"machine": machine(), "sets": {}, "sweep": []}
+    facts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"sets": {}, "sweep": []}
+    only = [name for name in chosen.only.split(",") if name]
     for name in filter(None, chosen.sets.split(",")):
-        facts["sets"][name] = compare(chosen.data, name, peer, chosen.minutes)
-        path.write_text(json.dumps(facts, indent=1))
-        print(name, json.dumps({key: value.get("accuracy") for key, value in facts["sets"][name]["methods"].items()}),
-              flush=True)
+        found = compare(chosen.data, name, peer, chosen.minutes, only)
+        before = facts["sets"].get(name, {}).get("methods", {})
+        found["methods"] = {key: value for key, value in (before | found["methods"]).items() if key in NAMES}
+        facts["sets"][name] = found
+        print(name, json.dumps({key: value.get("accuracy") for key, value in found["methods"].items()}), flush=True)
+        save(path, facts)
     for case in SWEEP if chosen.sweep else ():
-        facts["sweep"].append(grown(case, peer, chosen.turns))
-        path.write_text(json.dumps(facts, indent=1))
-        print(facts["sweep"][-1], flush=True)
-    text = page(facts)
-    (RESULTS / "series.md").write_text(text)
-    print(text)
+        if only and case[0] not in only:
+            continue
+        entry = grown(case, peer, chosen.turns)
+        same = ("transform", "rows", "channels", "steps")
+        others = [one for one in facts["sweep"] if any(one[key] != entry[key] for key in same)]
+        facts["sweep"] = sorted([*others, entry], key=lambda one: SWEEP.index(tuple(one[key] for key in same)))
+        print(entry, flush=True)
+        save(path, facts)
+    print(page(facts))
+
+
+def save(path: Path, facts: dict[str, Any]) -> None:
+    """What is known so far: figures that this call did not take again stay as they were."""
+    facts["machine"] = machine()
+    path.write_text(json.dumps(facts, indent=1) + "\n")
+    path.with_suffix(".md").write_text(page(facts))
 
 
 def rows_of(path: Path) -> tuple[list[np.ndarray], np.ndarray]:
@@ -84,13 +97,15 @@ def rows_of(path: Path) -> tuple[list[np.ndarray], np.ndarray]:
     return series, np.array(table.cells("label"))
 
 
-def compare(folder: Path, name: str, peer: Peer | None, minutes: float) -> dict[str, Any]:
-    """Accuracy and seconds of every method on one set."""
+def compare(folder: Path, name: str, peer: Peer | None, minutes: float, only: list[str]) -> dict[str, Any]:
+    """Accuracy and seconds of every method on one set, of those in `only` where it names some."""
     training, labels = rows_of(folder / name / f"{name}_TRAIN.ts")
     test, truth = rows_of(folder / name / f"{name}_TEST.ts")
     lengths = sorted({row.shape[1] for row in [*training, *test]})
     methods: dict[str, Any] = {}
     for title, fit in OURS.items():
+        if only and title not in only:
+            continue
         fit(training[:4] + training[-4:], np.r_[labels[:4], labels[-4:]])(test[:1])  # compiled beforehand
         began = time.process_time()
         answer = fit(training, labels)
@@ -98,12 +113,14 @@ def compare(folder: Path, name: str, peer: Peer | None, minutes: float) -> dict[
         found = answer(test)
         methods[title] = {"accuracy": float((found == truth).mean()), "fit": fitted - began,
                           "predict": time.process_time() - fitted}
-    if minutes:
-        methods["gradatim fit"] = main_line(folder / name, name, truth, minutes)
+    if minutes and (not only or MAIN in only):
+        methods[MAIN] = main_line(folder / name, name, truth, minutes)
     if peer is not None:
         with tempfile.NamedTemporaryFile(suffix=".npz") as file:
             np.savez(file.name, **equal_lengths(folder, name, training, labels, test, truth))
             for method in PEERS:
+                if only and f"aeon {method}" not in only:
+                    continue
                 answer_of_peer = peer.ask({"classify": method, "data": file.name})
                 methods[f"aeon {method}"] = {key: answer_of_peer[key] for key in ("accuracy", "fit", "predict")}
     return {"train": len(training), "test": len(test), "channels": len(training[0]), "steps": [lengths[0], lengths[-1]],
@@ -124,14 +141,22 @@ def equal_lengths(
 def by_kernels(kind: str) -> Callable[..., Any]:
     """Random kernels and a ridge classifier."""
     def fit(training: list[np.ndarray], labels: np.ndarray) -> Callable[[list[np.ndarray]], np.ndarray]:
-        from gradatim.estimators import rocket
         from gradatim.estimators.ridge_classifier import RidgeClassifier
 
-        transform = getattr(rocket, kind)(standardise=True)
+        transform = transformer(kind)()
+        if "standardise" in transform.get_params():
+            transform.set_params(standardise=True)
         model = RidgeClassifier().fit(transform.fit_transform(training), labels)
         return lambda test: model.predict(transform.transform(test))
 
     return fit
+
+
+def transformer(kind: str) -> Any:
+    """One of our transforms of series by its name."""
+    from gradatim.estimators import hydra, rocket
+
+    return getattr(hydra if "Hydra" in kind else rocket, kind)
 
 
 def by_warping(training: list[np.ndarray], labels: np.ndarray) -> Callable[[list[np.ndarray]], np.ndarray]:
@@ -142,9 +167,12 @@ def by_warping(training: list[np.ndarray], labels: np.ndarray) -> Callable[[list
 
 
 OURS: dict[str, Callable[..., Any]] = {
+    "MultiRocket + Hydra + ridge": by_kernels("MultiRocketHydra"), "Hydra + ridge": by_kernels("Hydra"),
     "MultiRocket + ridge": by_kernels("MultiRocket"), "MiniRocket + ridge": by_kernels("MiniRocket"),
     "1-NN DTW": by_warping,
 }
+MAIN = "gradatim fit"
+NAMES = (*OURS, MAIN, *(f"aeon {method}" for method in PEERS))
 
 
 def main_line(folder: Path, name: str, truth: np.ndarray, minutes: float) -> dict[str, Any]:
@@ -163,11 +191,9 @@ def main_line(folder: Path, name: str, truth: np.ndarray, minutes: float) -> dic
 
 def grown(case: tuple[str, int, int, int], peer: Peer | None, turns: int) -> dict[str, Any]:
     """Median seconds of transforming random walks, ours and the peer's in turn, and the median ratio of the turns."""
-    from gradatim.estimators import rocket
-
     kind, rows, channels, steps = case
     series = walk(rows, channels, steps)
-    model = getattr(rocket, kind)().fit(series)
+    model = transformer(kind)().fit(series)
     model.transform(series[:2])
     ours, theirs = [], []
     for _ in range(turns):
@@ -186,7 +212,7 @@ def page(facts: dict[str, Any]) -> str:
     """Tables of accuracy, of seconds and of growth."""
     lines = ["# Series", ""]
     if facts["sets"]:
-        names = list(dict.fromkeys(name for entry in facts["sets"].values() for name in entry["methods"]))
+        names = [name for name in NAMES if any(name in entry["methods"] for entry in facts["sets"].values())]
         lines += ["Accuracy on the archive's test rows (processor seconds of fitting and answering).", "",
                   "| set (training rows, channels × steps) | " + " | ".join(names) + " |",
                   "|---" * (len(names) + 1) + "|"]

@@ -48,7 +48,8 @@ def transform(request: dict[str, Any]) -> dict[str, Any]:
     from aeon.transformations.collection import convolution_based
 
     rows = walk(request["rows"], request["channels"], request["steps"])
-    kind = getattr(convolution_based, request["transform"])
+    name = request["transform"]
+    kind = getattr(convolution_based, "HydraTransformer" if name == "Hydra" else name)
     kind(random_state=0).fit_transform(rows[:4])
     began = time.process_time()
     model = kind(random_state=0).fit(rows)
