@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,11 +12,15 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from gradatim.data.placeholders import MARKERS
+from gradatim.data.readers import read_table
 from gradatim.device import Placement
 from gradatim.errors import ArtifactError, GradatimError
 from gradatim.estimators.alignment import fit_word_table
 from gradatim.models.address import build
 from gradatim.nn.beam_search import Decoded
+from gradatim.nn.next_token import after_last, vocabulary_logits
+from gradatim.problems import Problems
+from gradatim.tasks.source import Source
 from gradatim.tasks.translation import placeholders_kept
 from gradatim.tasks.translation_batches import Buckets, CrossEntropy, EncodedPairs, Texts, expected_of, padded, teach
 from gradatim.tasks.translation_members import Copier, PairMemory, WordByWord, lead, pack, unpack
@@ -206,3 +211,28 @@ def test_leads_lengths_and_placeholders():
     assert ids.tolist() == [[5, 6], [0, 0]] and lengths.tolist() == [2, 0]
     kept = placeholders_kept(["%s a", "b {x}", "c", "d"], ["%s A", "B", "C", "D %d"])
     assert kept == {"rows": 3, "kept": 1, "lost": 1, "made_up": 1, "examples": ["{x}", "%d"]}
+
+
+def test_texts_that_were_not_read_or_written_to_their_end_are_listed():
+    short = member(tokens=replace(TOKENS, source_length=3, target_length=2))
+    table = read_table(pl.DataFrame({"english": ["open the file and the window", None, "open"]}))
+    source = Source(table, Problems())
+    assert short.answer(source)[1] == ""
+    assert [(problem.code, problem.row) for problem in source.problems][:1] == [("text-cut", 0)]
+    assert "read up to 3 tokens" in str(source.problems.items[0]) and "\n" not in str(source.problems.items[0])
+    never = member(tokens=replace(TOKENS, target_length=1))
+    with torch.no_grad():
+        never.network.source.weight[BOUNDARY] = 0.0  # <EOS> is never the likeliest of one token
+    source = Source(table, Problems())
+    never.answer(source)
+    assert source.problems.counts().keys() <= {"text-cut"}
+
+
+def test_after_last_and_logits_are_those_of_torch():
+    features, table = torch.randn(3, 4, 5), torch.nn.Embedding(7, 5)
+    picked_rows = after_last(features, torch.tensor([4, 1, 0]))
+    assert torch.equal(picked_rows, torch.stack([features[0, 3], features[1, 0], features[2, 0]]))
+    assert torch.equal(vocabulary_logits(features, 7, table, None), features @ table.weight.T)
+    head = torch.nn.Linear(5, 9)
+    assert torch.equal(vocabulary_logits(features, 9, table, head), head(features))
+    assert vocabulary_logits(features, 0, table, None) is features

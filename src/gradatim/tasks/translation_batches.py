@@ -30,9 +30,9 @@ class Texts:
     def of(cls, table: Table, source: str, target: str | None) -> "Texts":
         """The cells of two columns as texts."""
         given = [text_of(cell) for cell in table.cells(source)]
-        known = target is not None and target in table.frame.columns
-        wanted = [text_of(cell) for cell in table.cells(target)] if known else [None] * len(given)  # type: ignore
-        return cls(given, list(wanted))
+        if target is None or target not in table.frame.columns:
+            return cls(given, [None] * len(given))
+        return cls(given, [text_of(cell) for cell in table.cells(target)])
 
     def paired(self, rows: np.ndarray) -> np.ndarray:
         """Those of the rows that have both."""

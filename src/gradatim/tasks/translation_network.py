@@ -54,8 +54,16 @@ class TranslatorMember:
         return (self.column,)
 
     def answer(self, source: Source) -> np.ndarray:
-        """Texts, object (N,)."""
-        return answered(self.write(texts_of(source, self.column)))
+        """Texts, object (N,); those that were not read or not written to their end are listed as problems."""
+        encoded = self.tokens.all_sources(texts_of(source, self.column))
+        written, unfinished = self._write(encoded, [self.length_penalty])
+        for row, one in enumerate(encoded):
+            if one.cut or row in unfinished:
+                said = (f"was read up to {self.tokens.source_length} tokens; its end is not translated" if one.cut else
+                        "has a translation that was cut at its length limit")
+                source.problems.add("text-cut", f"the text {said}", column=self.column, row=row,
+                                    line=source.table.line(row))
+        return answered(written[0])
 
     def write(self, texts: Sequence[str]) -> list[str]:
         """The texts translated, those of like length together; an empty text stays empty."""
@@ -63,13 +71,18 @@ class TranslatorMember:
 
     def write_by_penalty(self, texts: Sequence[str], penalties: Sequence[float]) -> list[list[str]]:
         """What each of some length penalties picks from the beams of one search, which is under this member's own."""
-        encoded = self.tokens.all_sources(texts)
+        return self._write(self.tokens.all_sources(texts), penalties)[0]
+
+    def _write(self, encoded: list[Encoded], penalties: Sequence[float]) -> tuple[list[list[str]], set[int]]:
+        """The same for encoded texts, and the places of those whose beams all reached the length limit."""
         order = sorted((len(one.ids), place) for place, one in enumerate(encoded) if len(one.ids))
-        written = [[""] * len(texts) for _ in penalties]
+        written, unfinished = [[""] * len(encoded) for _ in penalties], set[int]()
         self.network.eval()
         for places in _portions(order, self.beams):
             batch = [encoded[place] for place in places]
             decoded = self._search(batch)
+            ended = decoded.ended.any(dim=1).tolist()
+            unfinished.update(place for place, done in zip(places, ended) if not done)
             for number, penalty in enumerate(penalties):
                 ids = picked(decoded, penalty)
                 found = [self.tokens.text(row, one.literals) for row, one in zip(ids, batch)]
@@ -77,7 +90,7 @@ class TranslatorMember:
                     found = self._with_copies(batch, ids, found)
                 for place, text in zip(places, found):
                     written[number][place] = text
-        return written
+        return written, unfinished
 
     @torch.inference_mode()
     def _search(self, batch: list[Encoded]) -> Decoded:

@@ -33,6 +33,7 @@ from gradatim.nn.attention_scores import AdditiveAttention, MultiplicativeAttent
 from gradatim.nn.beam_search import take_rows
 from gradatim.nn.init import initialise_dense
 from gradatim.nn.mask import length_mask, masked_mean
+from gradatim.nn.next_token import after_last, vocabulary_logits
 from gradatim.nn.precision import at_least_float32
 from gradatim.nn.recurrent import MaskedRecurrent, RecurrentDirection
 
@@ -89,14 +90,11 @@ class AttentionTranslator(nn.Module):
 
     def forward(self, source: Tensor, lengths: Tensor, written: Tensor, written_lengths: Tensor) -> Tensor:
         features = self.teach(source, lengths, written)
-        last = (written_lengths - 1).clamp(min=0)[:, None, None].expand(-1, 1, features.shape[2])
-        return at_least_float32(self.logits(features.gather(1, last)[:, 0]))
+        return at_least_float32(self.logits(after_last(features, written_lengths)))
 
     def logits(self, features: Tensor) -> Tensor:
         """Features (…, width) → logits (…, num_classes); the features themselves without classes."""
-        if not self.outputs:
-            return features
-        return F.linear(features, self.source.weight) if self.head is None else self.head(features)
+        return vocabulary_logits(features, self.outputs, self.source, self.head)
 
     def teach(self, source: Tensor, lengths: Tensor, written: Tensor) -> Tensor:
         """Features (B, T, width) after each token of what was written, given all before it (teacher forcing)."""
