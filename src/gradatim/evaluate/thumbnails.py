@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from PIL import Image
 from scipy.signal import stft
 
-from gradatim.data.codecs.cell_files import file_cell, read_bytes
+from gradatim.data.codecs.cell_files import file_cell
 from gradatim.data.codecs.picture import open_picture, picture_size, upright
 from gradatim.data.codecs.series_cells import ENDINGS, read_series
+from gradatim.data.codecs.sound import read_sound, sound_header
 from gradatim.errors import CellError, GradatimError
 from gradatim.evaluate.marks import overlay
 from gradatim.evaluate.series_drawing import MOST_STRIPS, series_uri
@@ -29,7 +29,7 @@ SIDE = 168
 LONGEST_TEXT = 280
 MOST_BYTES = 32 * 2**20
 MOST_PIXELS = 64_000_000
-LONGEST_SECONDS = 30.0
+LONGEST_SECONDS, LIMIT_SECONDS = 30.0, 3600.0  # of a sound: drawn, taken at all
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -120,12 +120,15 @@ def _series(column: str, cell: Any, folder: Path | None) -> View:
 
 def _sound(column: str, cell: Any, folder: Path | None) -> View:
     """Log-power spectrogram of the first seconds, low frequencies at the bottom, 70 dB deep."""
-    wave, hertz, seconds, channels = _samples(cell, folder)
+    hertz, channels, seconds = sound_header(cell, folder, max_bytes=MOST_BYTES, limit_seconds=LIMIT_SECONDS)
+    wave, _ = read_sound(cell, folder, hertz=hertz, max_seconds=LONGEST_SECONDS, max_bytes=MOST_BYTES,
+                         limit_seconds=LIMIT_SECONDS)
     note = f"{seconds:.2f} s, {hertz:,} Hz, {channels} channel{'s' if channels > 1 else ''}"
-    if not len(wave) or not np.isfinite(wave).all():
+    if not len(wave):
         return View(column, "audio", _name(cell), note=note + ", no samples to draw")
+    wave = wave.astype(np.float64)
     level = 20 * np.log10(max(float(np.sqrt((wave**2).mean())), 1e-10))
-    note += f", −{-level:.0f} dB" if level > -120 else ", silent"
+    note += f", {level:.0f} dB".replace("-", "−") if level > -120 else ", silent"
     window = int(min(max(64, 2 ** round(np.log2(hertz * 0.032))), 2048))
     wave = np.pad(wave, (0, max(0, 2 * window - len(wave))))
     _, _, spectrum = stft(wave, nperseg=window, noverlap=window // 2)
@@ -135,26 +138,6 @@ def _sound(column: str, cell: Any, folder: Path | None) -> View:
     place = np.asarray(small) / 255 * (len(HEAT) - 1)
     colours = np.stack([np.interp(place, range(len(HEAT)), HEAT[:, c]) for c in range(3)], axis=-1)
     return View(column, "audio", _name(cell), picture_uri(Image.fromarray(colours.astype(np.uint8)), side=260), note)
-
-
-def _samples(cell: Any, folder: Path | None) -> tuple[np.ndarray, int, float, int]:
-    """Mono samples of at most 30 seconds, hertz, full length in seconds, channels."""
-    if isinstance(cell, dict) and "array" in cell:
-        wave, hertz = np.asarray(cell["array"], dtype=np.float64), int(cell.get("sampling_rate") or 16000)
-        wave = wave.reshape(len(wave), -1) if wave.ndim else wave.reshape(1, 1)
-    elif isinstance(cell, np.ndarray | list | tuple):
-        wave, hertz = np.asarray(cell, dtype=np.float64).reshape(len(cell), -1), 16000
-    else:
-        content = file_cell(cell)
-        if content is None:
-            raise CellError("audio-unreadable", f"expected a sound, received {type(cell).__name__}")
-        if isinstance(content, str):
-            content = read_bytes(content, folder, kind="audio", max_bytes=MOST_BYTES)
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
-            hertz, frames = file.samplerate, file.frames
-            wave = file.read(int(LONGEST_SECONDS * hertz), always_2d=True)
-        return wave.mean(axis=1), hertz, frames / hertz, wave.shape[1]
-    return wave[: int(LONGEST_SECONDS * hertz)].mean(axis=1), hertz, len(wave) / hertz, wave.shape[1]
 
 
 def _name(cell: Any) -> str:

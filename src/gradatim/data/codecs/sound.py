@@ -42,6 +42,26 @@ def read_sound(cell: object, folder: Path | None, *, hertz: int, max_seconds: fl
     return resample(mono.astype(np.float32), rate, hertz), seconds
 
 
+def sound_header(cell: object, folder: Path | None, *, max_bytes: int, limit_seconds: float) -> tuple[int, int, float]:
+    """Sampling rate in hertz, channels, and seconds, of a file from its header alone; errors as `read_sound`."""
+    content = file_cell(cell)
+    name = shown(content) if isinstance(content, str) else "sound"
+    if isinstance(content, str):
+        content = read_bytes(content, folder, kind="audio", max_bytes=max_bytes)
+    if content is None:
+        samples, rate, seconds = _of_array(cell, None, limit_seconds)
+        return rate, 1 if samples.ndim == 1 else samples.shape[1], seconds
+    check_size(len(content), name, kind="audio", max_bytes=max_bytes)
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            seconds = _check_header(name, file.samplerate, file.channels, file.frames, limit_seconds)
+            return file.samplerate, file.channels, seconds
+    except CellError:
+        raise
+    except Exception as error:
+        raise _unreadable(name, error) from None
+
+
 def duration(cell: object, folder: Path | None, *, max_bytes: int, limit_seconds: float) -> float:
     """Seconds, from the header alone."""
     return read_sound(cell, folder, hertz=16_000, max_seconds=0.0, max_bytes=max_bytes, limit_seconds=limit_seconds)[1]
@@ -85,14 +105,18 @@ def _of_file(content: bytes, name: str, max_seconds: float | None,
     except CellError:
         raise
     except Exception as error:  # libsndfile and its binding raise several kinds
-        reason = str(error).rpartition(": ")[2] or type(error).__name__
-        raise CellError("audio-unreadable", f"{name}: expected a sound (WAV, FLAC, OGG, MP3), received something "
-                                            f"else or damaged data ({reason})") from None
+        raise _unreadable(name, error) from None
     samples = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
     if len(samples) < 0.9 * wanted:  # some MP3 headers only estimate
         raise CellError("audio-unreadable", f"{name}: expected {wanted} samples as the header promises, "
                                             f"found {len(samples)}; the file is truncated")
     return samples, rate, seconds
+
+
+def _unreadable(name: str, error: Exception) -> CellError:
+    reason = str(error).rpartition(": ")[2] or type(error).__name__
+    return CellError("audio-unreadable", f"{name}: expected a sound (WAV, FLAC, OGG, MP3), received something else or "
+                                         f"damaged data ({reason})")
 
 
 def _blocks(file: soundfile.SoundFile, wanted: int) -> "list[np.ndarray]":
