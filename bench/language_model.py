@@ -1,17 +1,24 @@
 """Language models: training tokens a second, generation, tokenising, n-grams, and how each grows.
 
-    python -m bench language-model [--part training|generation|growth|text] [--threads N] [--turns N]
+    python -m bench language-model [--part training|generation|growth|text|tokens] [--threads N] [--turns N]
+        [--file TEXT]
 
 "plain loop" is nanoGPT's way on the CPU written out here: float32, torch's fused attention, learned positions, AdamW,
 no settings of the machine. "ours" is the network and step of a run: bfloat16 autocast, products by oneDNN, scores of
 attention written out. Both train the same shape on the same tokens. Generation is compared with transformers'
 `generate` of a GPT-2 of the same shape with its cache, where it is installed, and with reading everything anew for
-each token.
+each token. tokens: megabytes of UTF-8 a second, of FILE or of words drawn at random, against transformers' fast
+tokenizer with the same merges and against plain Python (a dictionary; GPT-2's own loop over merges).
 """
 
 import argparse
 import math
+import os
+import re
 from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +28,7 @@ from torch.nn import functional as F
 
 from bench.side_by_side import paired_ratio, report, take_turns
 from gradatim.data.batch import Batch
-from gradatim.data.codecs.lossless import KINDS, LosslessTokens
+from gradatim.data.codecs.lossless import HALVES, KINDS, PIECES, LosslessTokens, byte_letters
 from gradatim.device import Placement, native_bfloat16
 from gradatim.estimators.ngram import KneserNey
 from gradatim.models.sequence.causal_transformer import causal_transformer
@@ -39,13 +46,16 @@ Rows = list[dict[str, Any]]
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print the table."""
     parts: dict[str, Callable[[int], Rows]] = {
-        "training": training, "generation": generation, "growth": growth, "text": text}
+        "training": training, "generation": generation, "growth": growth, "text": text,
+        "tokens": lambda turns: tokenising(turns, options.file)}
     parser = argparse.ArgumentParser(prog="python -m bench language-model")
     parser.add_argument("--part", choices=[*parts, "all"], default="all")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--file", type=Path, help="the text that tokenising is timed on")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
+    os.environ["RAYON_NUM_THREADS"] = str(options.threads)  # of tokenizers, ours and transformers'
     rows: Rows = []
     for name, part in parts.items():
         if options.part in (name, "all"):
@@ -255,18 +265,9 @@ def growth(turns: int) -> Rows:
 
 
 def text(turns: int) -> Rows:
-    """Tokens made of a million characters, and n-grams of them."""
-    random = np.random.default_rng(0)
-    words = ["".join(random.choice(list("etaoinshrdlu"), size)) for size in random.integers(2, 9, 3000)]
-    shares = 1 / np.arange(1, 3001)
-    drawn = random.choice(words, 180_000, p=shares / shares.sum())
-    texts = [" ".join(part) for part in np.array_split(drawn, 4000)]
+    """N-grams of a million characters."""
+    texts, rows = drawn_texts(), []
     characters = sum(map(len, texts))
-    rows = []
-    for kind in KINDS:
-        tokens = LosslessTokens.train(texts, kind)
-        timing = take_turns({kind: lambda t=tokens: [t.ids(text) for text in texts]}, turns=turns)[kind]
-        rows.append({"what": "tokenise", "contender": kind, "characters a second": characters / timing.median})
     tokens = LosslessTokens.train(texts, "characters")
     ids = [tokens.ids(text) for text in texts]
     for order in (3, 6, 9):
@@ -278,6 +279,84 @@ def text(turns: int) -> Rows:
         rows += [{"what": f"{order}-grams", "contender": name, "characters a second": characters / one.median}
                  for name, one in timing.items()]
     return rows
+
+
+def drawn_texts() -> list[str]:
+    """4,000 texts, about a million characters, of 3,000 words by Zipf's law."""
+    random = np.random.default_rng(0)
+    words = ["".join(random.choice(list("etaoinshrdlu"), size)) for size in random.integers(2, 9, 3000)]
+    shares = 1 / np.arange(1, 3001)
+    drawn = random.choice(words, 180_000, p=shares / shares.sum())
+    return [" ".join(part) for part in np.array_split(drawn, 4000)]
+
+
+def tokenising(turns: int, file: Path | None) -> Rows:
+    """Megabytes of UTF-8 turned into ids a second; all give the same ids."""
+    texts = drawn_texts() if file is None else [part for part in file.read_text().split("\n%\n") if part.strip()]
+    size = sum(len(text.encode()) for text in texts) / 1e6
+    rows: Rows = []
+    for kind in KINDS:
+        tokens = LosslessTokens.train(texts, kind)
+        contenders: dict[str, Callable[[], Any]] = {"ours": lambda t=tokens: t.many(texts),
+                                                    "plain Python": plain_tokens(tokens, texts)}
+        if kind == "subwords":
+            contenders["ours, a text at a time"] = lambda t=tokens: [t.ids(text) for text in texts]
+            try:
+                from transformers import PreTrainedTokenizerFast
+            except ImportError:
+                pass
+            else:
+                peer = PreTrainedTokenizerFast(tokenizer_object=tokens.engine)
+                contenders["transformers, fast"] = lambda p=peer: p(texts, add_special_tokens=False)["input_ids"]
+        expected = [list(ids) for ids in contenders["ours"]()]
+        for name, run in contenders.items():
+            shift = int(name.startswith("transformers"))  # 0 is our boundary
+            assert all([i + shift for i in ids] == own for ids, own in zip(run(), expected)), name
+        timings = take_turns(contenders, turns=turns)
+        rows += [{"what": f"tokenise {kind}", "contender": name, "MB a second": size / timing.median,
+                  "ratio": paired_ratio(timings["plain Python"].seconds, timing.seconds), "against": "plain Python"}
+                 for name, timing in timings.items()]
+    return rows
+
+
+def plain_tokens(tokens: LosslessTokens, texts: list[str]) -> Callable[[], list[list[int]]]:
+    """The same ids by dictionaries and loops."""
+    index = {token: place + 1 + (tokens.kind != "subwords") * HALVES for place, token in enumerate(tokens.vocabulary)}
+
+    def spelled(text: str) -> list[int]:
+        return [i for letter in text for i in (
+            [index[letter]] if letter in index else [1 + h for b in letter.encode() for h in (b >> 4, b & 15)])]
+
+    if tokens.kind == "characters":
+        return lambda: [spelled(text) for text in texts]
+    if tokens.kind == "words":
+        return lambda: [[i for piece in PIECES.findall(text) for i in (
+            [index[piece]] if piece in index else spelled(piece))] for text in texts]
+    ranks, letters = {pair: rank for rank, pair in enumerate(tokens.merges)}, byte_letters()
+    # GPT-2's pattern, written for Python's own expressions
+    pattern = re.compile(r"'(?:s|t|re|ve|m|ll|d)| ?[^\W\d_]+| ?\d+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
+
+    def run() -> list[list[int]]:
+        merged = cache(lambda piece: [index[part] for part in merge([letters[b] for b in piece.encode()], ranks)])
+        return [[i for piece in pattern.findall(text) for i in merged(piece)] for text in texts]
+
+    return run
+
+
+def merge(parts: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
+    """Byte-pair encoding of one word as GPT-2's encoder.py does it: the earliest merge first, everywhere at once."""
+    while len(parts) > 1:
+        first = min(pairwise(parts), key=lambda pair: ranks.get(pair, math.inf))
+        if first not in ranks:
+            break
+        joined: list[str] = []
+        for part in parts:
+            if joined and (joined[-1], part) == first:
+                joined[-1] += part
+            else:
+                joined.append(part)
+        parts = joined
+    return parts
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Recurrent layers: an LSTM language model against nn.LSTM, written cells against fused, buckets against padding.
 
 Rows are timed in turn, A B A B, on one thread by the processor's clock; ratios are medians over turns. `--sweep` adds
-how the time of a step grows with length, width and batch.
+how the time of a step grows with length, width and batch: of growth 1 it takes twice as long when the size doubles.
 """
 
 import argparse
@@ -105,7 +105,8 @@ def language_model(turns: int) -> list[dict[str, Any]]:
 
 
 def buckets(turns: int) -> list[dict[str, Any]]:
-    """An epoch over rows of unequal length: batches of like length against batches padded to their longest."""
+    """An epoch over rows of unequal length: batches of like length against batches padded to their longest row, and
+    to the longest row of all."""
     random = np.random.default_rng(0)
     lengths = np.minimum(random.geometric(1 / 25, size=1024) + 2, 200)
     torch.manual_seed(0)
@@ -114,35 +115,45 @@ def buckets(turns: int) -> list[dict[str, Any]]:
     rows = np.arange(1024)
     orders = {"batches as they come": batch_order(rows, 32, seed=0, epoch=0),
               "buckets": bucket_order(rows, lengths, 32, seed=0, epoch=0)}
+    orders["padded to the longest of all"] = orders["batches as they come"]
+    padding = {name: padded_share(order, lengths) for name, order in orders.items()}
+    padding["padded to the longest of all"] = 1 - lengths.mean() / lengths.max()
 
-    def epoch(order: list[np.ndarray]) -> Callable[[], None]:
+    def epoch(name: str) -> Callable[[], None]:
         def run() -> None:
-            for batch in order:
+            for batch in orders[name]:
                 size = torch.from_numpy(lengths[batch])
-                read = reader(values[torch.from_numpy(batch), : int(size.max())], size)
+                longest = int(lengths.max() if name.startswith("padded") else size.max())
+                read = reader(values[torch.from_numpy(batch), :longest], size)
                 reader.zero_grad()
                 read.square().mean().backward()
 
         return run
 
-    timings = take_turns({name: epoch(order) for name, order in orders.items()}, turns=turns)
+    timings = take_turns({name: epoch(name) for name in orders}, turns=turns)
     plain = timings["batches as they come"].processor_seconds
     return [{"what": f"rows of unequal length, {name}",
              "tokens a processor second": float(lengths.sum()) / timing.processor_median,
              "times padding": paired_ratio(plain, timing.processor_seconds),
-             "share of padding": padded_share(orders[name], lengths)} for name, timing in timings.items()]
+             "share of padding": float(padding[name])} for name, timing in timings.items()]
 
 
 def sweep(turns: int) -> list[dict[str, Any]]:
     """Milliseconds of a training step as one size grows, the others at their middle."""
     rows = []
-    for what, sizes in (("length", (16, 64, 256)), ("width", (64, 256, 512)), ("batch", (8, 32, 128))):
+    for what, sizes in (("length", (16, 64, 256)), ("width", (64, 128, 256, 512)), ("batch", (2, 8, 32, 128))):
+        before: dict[str, Any] = {}
         for size in sizes:
             chosen = {"length": WINDOW, "width": WIDTH, "batch": BATCH} | {what: size}
             step = trainer(Ours(chosen["width"]), chosen["width"], batch=chosen["batch"], window=chosen["length"],
                            bfloat16=True)
             timing = take_turns({"step": step}, turns=turns)["step"]
-            rows.append({"what": f"LSTM step by {what}", what: size, "ms": 500 * timing.processor_median})
+            row = {"what": f"LSTM step by {what}", "size": size, "ms": 500 * timing.processor_median,
+                   "tokens a processor second": 2 * chosen["batch"] * chosen["length"] / timing.processor_median}
+            if before:
+                row["growth"] = float(np.log(row["ms"] / before["ms"]) / np.log(size / before["size"]))
+            rows.append(row)
+            before = row
     return rows
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from gradatim.errors import ArtifactError, DataError
+from gradatim.estimators.features import word_vectors
 from gradatim.estimators.features.word2vec import Word2Vec, _keep, _table, pair_step
 from gradatim.estimators.features.word_vectors import WordVectors, is_vector_file, read_word_vectors
 from gradatim.estimators.state import estimator_from_state, estimator_to_state
@@ -96,7 +97,13 @@ def test_files_round_trip_with_and_without_the_first_line(tmp_path: Path) -> Non
     [
         ("", "found none"),
         ("just words\nand more words\n", "a word and 1 to 4096 numbers"),
-        ("a 1 2 3\nb 1 2\n", "line 2: expected a word and 3 numbers"),
+        ("a 1 2 3\nb 1 2\n", "line 2: expected a word and 3 finite numbers"),
+        ("2 3\na 1 2 3\nb 1 2 3 4\nc 1 2\n", "line 4: expected a word and 3 finite numbers"),
+        ("3 3\na 1 2 3\nb 1 2 3\n", "expected 3 words as its first line says, found 2"),
+        ("5 0\na\n", "line 1: expected 1 word or more of 1 to 4096 numbers"),
+        ("1 99999999999\na 1\n", "line 1"),
+        ("a 1 2 3\nb 1 2 1e30\n", "line 2"),
+        ("a 1 2 3\nb 1 2 -inf\n", "line 2"),
         ("a 1 2 3\nb 1 nan 2\n", "line 2"),
         ("a 1 2 3\nb 1 two 2\n", "line 2"),
         ("x" * 300_000, "lines of fewer than"),
@@ -106,3 +113,16 @@ def test_other_files_are_refused_in_one_line(content: str, expected: str, tmp_pa
     (tmp_path / "a.txt").write_text(content)
     with pytest.raises(DataError, match=expected):
         read_word_vectors(tmp_path / "a.txt")
+
+
+def test_of_a_word_that_comes_twice_the_first_counts(tmp_path: Path) -> None:
+    (tmp_path / "a.vec").write_text("3 2\na 1 2\nb 3 4\na 5 6\n")
+    found = read_word_vectors(tmp_path / "a.vec")
+    assert found.words == ("a", "b") and found.repeated == 1 and found.vectors.tolist() == [[1, 2], [3, 4]]
+
+
+def test_what_would_take_too_much_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(word_vectors, "MOST_NUMBERS", 5)
+    (tmp_path / "a.vec").write_text("a 1 2\nb 3 4\nc 5 6\n")
+    with pytest.raises(DataError, match="at most 5 numbers in all"):
+        read_word_vectors(tmp_path / "a.vec")

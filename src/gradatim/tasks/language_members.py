@@ -290,7 +290,7 @@ def groups(lengths: Sequence[int], vocabulary: int) -> list[range]:
 
 def encoded(source: Source, column: str, tokens: LosslessTokens) -> list[np.ndarray]:
     """The ids of each text; none for a missing cell."""
-    return [tokens.ids("" if cell is None else str(cell)) for cell in source.table.cells(column)]
+    return tokens.many("" if cell is None else str(cell) for cell in source.table.cells(column))
 
 
 def as_objects(values: Sequence[Any]) -> np.ndarray:

@@ -35,6 +35,11 @@ def test_odd_texts_come_back_and_are_read_as_they_are_made(tokens: LosslessToken
     assert "".join(tokens.pieces(ids)) == without_lone_surrogates(text)
 
 
+def test_many_texts_at_once_have_the_same_ids(tokens: LosslessTokens) -> None:
+    texts = [*ODD, *TRAINING, "half \ud83d of a pair", "la la " * 500]
+    assert [ids.tolist() for ids in tokens.many(texts)] == [tokens.ids(text).tolist() for text in texts]
+
+
 @settings(max_examples=100, deadline=None)
 @given(ids=st.lists(st.integers(0, 2000), max_size=30))
 def test_any_ids_have_a_text(tokens: LosslessTokens, ids: list[int]) -> None:

@@ -88,16 +88,21 @@ class LosslessTokens:
             return np.array(self.engine.encode(text, add_special_tokens=False).ids, np.int64) + 1
         if self.kind == "characters":
             return self._by_letter(text)
-        found: list[np.ndarray] = []
-        run: list[int] = []
+        known, found = self.engine[1], []
         for piece in PIECES.findall(text):
-            known = self.engine[1].get(piece)
-            if known is not None:
-                run.append(known)
+            if piece in known:
+                found.append(known[piece])
             else:
-                found += [np.array(run, np.int64), self._by_letter(piece)]
-                run = []
-        return np.concatenate([*found, np.array(run, np.int64)])
+                found += [i for letter in piece for i in ((known[letter],) if letter in known else halves(letter))]
+        return np.array(found, np.int64)
+
+    def many(self, texts: Iterable[str]) -> list[np.ndarray]:
+        """The ids of each text: what `ids` gives, subwords on all cores at once."""
+        if self.kind != "subwords":
+            return [self.ids(text) for text in texts]
+        found = self.engine.encode_batch_fast([without_lone_surrogates(text) for text in texts],
+                                              add_special_tokens=False)
+        return [np.array(one.ids, np.int64) + 1 for one in found]
 
     def _by_letter(self, text: str) -> np.ndarray:
         table = self.engine[0]
@@ -107,7 +112,7 @@ class LosslessTokens:
             return ids.astype(np.int64)
         found: list[int] = []
         for letter, known in zip(text, ids.tolist()):
-            found += [known] if known else [1 + half for byte in letter.encode() for half in (byte >> 4, byte & 15)]
+            found += [known] if known else halves(letter)
         return np.array(found, np.int64)
 
     def text(self, ids: Iterable[int]) -> str:
@@ -182,6 +187,11 @@ class Reader:
     def _flush(self) -> str:
         text, self._bytes = self._bytes.decode(errors="replace"), b""
         return text
+
+
+def halves(letter: str) -> list[int]:
+    """The ids that spell a character: the half bytes of its UTF-8."""
+    return [1 + half for byte in letter.encode() for half in (byte >> 4, byte & 15)]
 
 
 def usual_size(kind: str, characters: int) -> int:

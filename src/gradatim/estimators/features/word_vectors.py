@@ -18,11 +18,15 @@ from gradatim.files import write_atomic
 MOST_BYTES = 8 * 2**30
 MOST_COLUMNS = 4096
 LONGEST_LINE = 2**18  # characters
+MOST_NUMBERS = 2**29  # of all vectors together: 2 GiB
+LARGEST = 1e9  # of a vector's numbers, up or down: lengths and products of larger ones overflow
 
 
 @dataclass(frozen=True, slots=True)
 class WordVectors:
     """Words and their vectors (words, d) float32, in the order of the file, which is that of frequency in most.
+
+    repeated: lines of the file that named a word again and were left out.
 
     >>> vectors = WordVectors(("man", "woman", "king", "queen"), np.float32([[1, 0], [1, 1], [3, 0], [3, 1]]))
     >>> vectors.analogy("man", "king", "woman", count=1)[0][0]
@@ -31,6 +35,7 @@ class WordVectors:
 
     words: tuple[str, ...]
     vectors: np.ndarray
+    repeated: int = 0
     places: dict[str, int] = field(init=False, repr=False, compare=False)
     unit: np.ndarray = field(init=False, repr=False, compare=False)
 
@@ -94,7 +99,9 @@ class WordVectors:
 def read_word_vectors(path: Path | str, *, most: int = 1_000_000) -> WordVectors:
     """The first `most` words of a text file of vectors, with or without word2vec's first line.
 
-    DataError, with the line, where a line has another number of values than the first, or one that is no number.
+    Of a word that comes twice the first vector counts. DataError, with the line, where a line has another number of
+    values than the first (or the sizes) say, or one that is no number, infinite or above 10⁹; where there are fewer
+    lines than the sizes promise; where the vectors would take more than 2 GiB.
     """
     path = Path(path)
     if not path.is_file():
@@ -103,25 +110,46 @@ def read_word_vectors(path: Path | str, *, most: int = 1_000_000) -> WordVectors
         raise DataError(f"{path}: expected at most {MOST_BYTES / 2**30:g} GiB of word vectors; cut the file")
     words: dict[str, int] = {}
     rows: list[np.ndarray] = []
-    width = 0
+    width = promised = repeated = 0
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(_lines(file, path), start=1):
             parts = line.rstrip().split(" ")
-            if number == 1 and len(parts) == 2 and all(part.isascii() and part.isdigit() for part in parts):
+            if number == 1 and _are_sizes(parts):
+                promised, width = _sizes(parts, path)
                 continue
             if not parts[0] and len(parts) == 1:
                 continue
             width = width or _width(parts, path, number)
+            if (len(rows) + 1) * width > MOST_NUMBERS:
+                raise DataError(f"{path}: expected at most {MOST_NUMBERS:,} numbers in all, received more; cut the file")
             word, values = " ".join(parts[:-width]), parts[-width:]
             row = _numbers(values, width, path, number)
             if word and word not in words:
                 words[word] = len(rows)
                 rows.append(row)
+            elif word:
+                repeated += 1
             if len(rows) >= most:
                 break
     if not rows:
         raise DataError(f"{path}: expected lines of a word and its numbers, found none")
-    return WordVectors(tuple(words), np.stack(rows))
+    if len(rows) < most and len(rows) + repeated < promised:
+        raise DataError(f"{path}: expected {promised:,} words as its first line says, found {len(rows) + repeated:,}; "
+                        "the file is not whole")
+    return WordVectors(tuple(words), np.stack(rows), repeated)
+
+
+def _are_sizes(parts: list[str]) -> bool:
+    """Whether a line is word2vec's first: how many words, how many numbers each."""
+    return len(parts) == 2 and all(part.isascii() and part.isdigit() and len(part) < 12 for part in parts)
+
+
+def _sizes(parts: list[str], path: Path) -> tuple[int, int]:
+    count, width = map(int, parts)
+    if count < 1 or not 1 <= width <= MOST_COLUMNS:
+        raise DataError(f"{path}, line 1: expected 1 word or more of 1 to {MOST_COLUMNS} numbers, received {count} of "
+                        f"{width}")
+    return count, width
 
 
 def _lines(file, path: Path):  # type: ignore[no-untyped-def]
@@ -156,8 +184,8 @@ def _numbers(values: list[str], width: int, path: Path, number: int) -> np.ndarr
         row = np.array(values, dtype=np.float32)
     except ValueError:
         row = np.full(0, np.nan, dtype=np.float32)
-    if len(row) != width or not np.isfinite(row).all():
-        raise DataError(f"{path}, line {number}: expected a word and {width} numbers, as in the first line")
+    if len(row) != width or not (np.abs(row) <= LARGEST).all():  # false for NaN as well
+        raise DataError(f"{path}, line {number}: expected a word and {width} finite numbers, as in the first line")
     return row
 
 
@@ -168,5 +196,4 @@ def is_vector_file(path: Path | str) -> bool:
         return False
     with path.open(encoding="utf-8", errors="replace") as file:
         parts = file.readline(LONGEST_LINE).rstrip().split(" ")
-    sizes = len(parts) == 2 and all(part.isascii() and part.isdigit() for part in parts)
-    return sizes or (len(parts) > 4 and all(_is_number(part) for part in parts[1:]))
+    return _are_sizes(parts) or (len(parts) > 4 and all(_is_number(part) for part in parts[1:]))
