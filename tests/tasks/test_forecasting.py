@@ -194,6 +194,19 @@ def test_columns_may_be_called_as_those_of_a_forecast(time, target):
         fit(frame.rename({time: "row"}), task="forecasting", time="row", target=target, minutes=0.1)
 
 
+def test_windows_without_any_value_do_not_spoil_the_choice():
+    """A census every ten years beside yearly series: most of its windows hold no value to compare with."""
+    steps, random = np.arange(120), np.random.default_rng(0)
+    rows = [("yearly", 1900 + int(t), 10 + 0.5 * t + random.normal()) for t in steps]
+    rows += [("census", 1900 + int(t), 100.0 + t) for t in steps[::10]]
+    frame = pl.DataFrame(rows, schema=["name", "year", "value"], orient="row")
+    run = fit(frame, task="forecasting", target="value", time="year", id="name", minutes=0.2,
+              options={"horizon": "4", "models": "seasonal_naive,drift"})
+    candidates = {one["name"]: one for one in run.facts["candidates"]}
+    assert candidates["drift"]["value"] < candidates["seasonal naive"]["value"]
+    assert candidates["drift"]["weight"] > 0.5 and np.isfinite(candidates["drift"]["loss"])
+
+
 def test_without_times_or_values_the_remedy_is_named():
     with pytest.raises(GradatimError, match="name it with --time"):
         fit(sales(2, 60), minutes=0.1, task="forecasting", target="value", id="shop")

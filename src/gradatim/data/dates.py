@@ -28,6 +28,8 @@ def date_format(cells: pl.Series, *, sample: int = 200) -> str | None:
     '%Y-%m-%d'
     >>> date_format(pl.Series(["01/31/2024", "02/01/2024"]))
     '%m/%d/%Y'
+    >>> date_format(pl.Series(["2024-01-31 10:30", "2024-02-01 10:30:15"]))
+    '%Y-%m-%d %H:%M:%S'
     """
     filled = cells.drop_nulls()
     if cells.dtype != pl.String or not filled.len():
@@ -104,6 +106,8 @@ def _parse(cells: pl.Series, form: str) -> pl.Series:
     plain = cells.str.strip_chars()
     if "%H" in form:
         plain = plain.str.replace(_ZONE, "")
+        if "%S" in form and "%.f" not in form:  # some writers leave out seconds of 0
+            plain = plain.str.replace(r"([ T]\d{1,2}:\d{2})$", "${1}:00")
         return plain.str.to_datetime(form, strict=False, time_unit="us")
     return plain.str.to_date(form, strict=False).cast(pl.Datetime("us"))
 

@@ -194,7 +194,13 @@ class Line:
         self.job, self.task, self.panel, self.rolling = job, task, panel, rolling
         self.gatherer = task.gatherer(panel)
         self.scales = naive_scales(panel, rolling.cuts, task.season)
-        self.development, self.test = rolling.development, rolling.test
+        self.test = rolling.test
+        # A window in a gap has nothing to compare with: its loss would be no number, and neither would the mean.
+        known = np.isfinite(self.gatherer.targets(rolling.development)).any(axis=1)
+        self.development = rolling.development.take(np.flatnonzero(known))
+        if not len(self.development):
+            raise GradatimError(f"{job.source.table.source}: expected values in the {len(known)} windows before the "
+                                "newest ones, to choose by; all are missing")
         self.labels = self.gatherer.targets(self.development) / self.scales[self.development.series][:, None]
         self.trainer = NetworkTrainer(job, task, self.gatherer, self.scales)
         self.members: dict[str, Forecaster] = {}
