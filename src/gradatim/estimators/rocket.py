@@ -21,7 +21,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from gradatim.estimators.features.scale import check_moments, moments
-from gradatim.estimators.rocket_kernels import PLACES, TAPS, signals, transform
+from gradatim.estimators.rocket_kernels import PLACES, TAPS, quantiles, signals, transform
 from gradatim.estimators.row_threads import in_parts
 from gradatim.estimators.series_rows import validated_rows
 from gradatim.estimators.validation import damaged, expect_array, expect_count
@@ -214,6 +214,8 @@ def dilations(length: int, biases: int) -> tuple[np.ndarray, np.ndarray]:
 
 def channel_choice(channels: int, levels: int, source: Any) -> tuple[np.ndarray, np.ndarray]:
     """Which channels each kernel of each dilation adds up: starts (84 · levels + 1,) into their numbers."""
+    if channels == 1:
+        return np.arange(len(PLACES) * levels + 1), np.zeros(len(PLACES) * levels, dtype=np.int64)
     most = min(channels, MOST_READ)
     sizes = (2 ** source.uniform(0, np.log2(most + 1), len(PLACES) * levels)).astype(np.int64).clip(1, most)
     read = [source.choice(channels, size, replace=False) for size in sizes]
@@ -230,13 +232,9 @@ def fit_biases(
     chosen = filled[source.randint(len(filled), size=len(PLACES) * len(levels))]
     found = np.zeros((len(chosen), values.shape[2]), dtype=values.dtype)
     signals(values, lengths, chosen, levels, starts, read, PLACES, found)
-    quantiles = np.arange(1, len(PLACES) * int(counts.sum()) + 1) * GOLDEN % 1
-    biases, first = np.zeros(len(quantiles)), 0
-    for place, row in enumerate(chosen):
-        wanted = quantiles[first : first + counts[place // len(PLACES)]]
-        biases[first : first + len(wanted)] = np.quantile(found[place, : lengths[row]], wanted)
-        first += len(wanted)
-    return biases
+    wanted = np.arange(1, len(PLACES) * int(counts.sum()) + 1) * GOLDEN % 1
+    places = np.concatenate([[0], np.cumsum(np.repeat(counts, len(PLACES)))])
+    return quantiles(found, lengths[chosen], places, wanted)
 
 
 def differences(values: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
