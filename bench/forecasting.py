@@ -86,7 +86,8 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
         ours = said["value"].to_numpy().reshape(-1, horizon)
         coverage = run.facts["scores"]["metrics"]["coverage"]["value"]
         windows = [panel.values[s][:o] for s, o in zip(rolling.test.series.tolist(), rolling.test.origins.tolist())]
-        job = {"season": task.season, "horizon": horizon, "seconds": options.peer_seconds,
+        shorter = sorted(m for m in task.reader.frequency.seasons() if 1 < m < task.season)
+        job = {"season": task.season, "shorter": shorter, "horizon": horizon, "seconds": options.peer_seconds,
                "windows": [[None if v != v else v for v in values.tolist()] for values in windows]}
         peers = asked_peer(job, options.peer, options.keep or Path(folder))
     truth = task.gatherer(panel).targets(rolling.test)

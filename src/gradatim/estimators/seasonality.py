@@ -146,7 +146,7 @@ def find_season(series: Sequence[np.ndarray], usual: Sequence[int], *, most: int
                 best, mark, told = season, height, f"in {len(with_it)} of {len(tried)} series"
         if best > 1:
             return best, (f"season of {best} steps: usual at this frequency, autocorrelation above chance {told}, "
-                          f"{mark:.2f} on average there")
+                          f"{min(mark, 1):.2f} on average there")
         return 1, (f"no season: usual at this frequency, the autocorrelation is above chance at {', '.join(counts)}, "
                    "no more than chance gives; --option season=N takes one")
     if usual:
