@@ -175,9 +175,9 @@ def _softmax_to_the_optimum(size: int | None) -> Workload:
     rows = size or 6000
     X, labels = X[:rows], labels[:rows]
     contenders = {
-        "gradatim": _classifier("gradatim.estimators.logistic", X, labels, tol=1e-6),
+        "gradatim": _classifier("gradatim.estimators.logistic", X, labels, tol=3e-7),
         "sklearn": _classifier("sklearn.linear_model", X, labels, tol=1e-6, max_iter=1500),
-        "sklearn newton-cg": _classifier("sklearn.linear_model", X, labels, tol=1e-4, solver="newton-cg"),
+        "sklearn newton-cg": _classifier("sklearn.linear_model", X, labels, tol=1e-5, solver="newton-cg"),
         "sklearnex": _classifier("sklearnex.linear_model", X, labels, tol=1e-6, max_iter=1500),
     }
     text = f"softmax regression, Fashion-MNIST {rows} × 784, float32, C = 1, everybody to within 1e-5 of the optimum"

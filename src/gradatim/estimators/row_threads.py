@@ -1,20 +1,24 @@
 """Rows shared out among threads, for compiled functions that give up the interpreter's lock.
 
-Threads of our own, not numba's: those of its default pool may not be entered from two threads at once.
+Threads of our own, not numba's: those of its default pool may not be entered from two threads at once. They are kept
+between calls, so that each finds its own processor again; the caller does the first part itself.
 """
 
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 
 Result = TypeVar("Result")
-# Below this many elementary operations a thread costs more than it saves (starting one takes about 50 µs).
-LEAST_WORK = 1_000_000
+# Below this many elementary operations a thread costs more than it saves (waking one takes some 20 µs).
+LEAST_WORK = 500_000
+_inside = threading.local()
 
 
 def thread_count() -> int:
@@ -40,10 +44,22 @@ def in_parts(rows: int, work: float, function: Callable[[int, int, int], Result]
     >>> in_parts(10, 1, lambda part, low, high: high - low)
     [10]
     """
-    parts = int(max(1, min(thread_count(), work // LEAST_WORK, rows)))
+    parts = 1 if getattr(_inside, "a_part", False) else int(max(1, min(thread_count(), work // LEAST_WORK, rows)))
     bounds = np.linspace(0, rows, parts + 1).astype(np.int64).tolist()
     ranges = [(part, low, high) for part, (low, high) in enumerate(pairwise(bounds))]
-    if parts == 1:
-        return [function(*ranges[0])]
-    with ThreadPoolExecutor(parts) as pool:
-        return list(pool.map(lambda bound: function(*bound), ranges))
+    others = [_threads(parts - 1).submit(function, *bounds) for bounds in ranges[1:]] if parts > 1 else []
+    try:
+        first = function(*ranges[0])
+    finally:
+        wait(others)  # whatever happens here, nobody writes any more when this function is left
+    return [first, *(other.result() for other in others)]
+
+
+@cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    """As many threads, kept; what they call shares out no further."""
+    return ThreadPoolExecutor(count, "gradatim-rows", initializer=lambda: setattr(_inside, "a_part", True))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_threads.cache_clear)  # threads do not come along into a fork
