@@ -222,35 +222,59 @@ def text(data: Path, seeds: int, minutes: float) -> dict[str, list[float]]:
     return compare(data / "text" / "glosses.csv", "class", seeds, methods)
 
 
-def digits(data: Path, seeds: int, minutes: float) -> dict[str, list[float]]:
-    """Spoken digits, voices apart, against log-mel statistics (librosa) and logistic regression of scikit-learn."""
+def spoken(
+    folder: Path, table: str, target: str, group: str, seeds: int, ours: dict[str, dict[str, Any]]
+) -> dict[str, list[float]]:
+    """Spoken words, groups apart: ours with several options, log-mel statistics (librosa) and logistic regression."""
     import librosa
     import soundfile
     from sklearn.linear_model import LogisticRegressionCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    folder = data / "klettres"
     known: dict[str, np.ndarray] = {}
 
     def statistics(name: str) -> np.ndarray:
         if name not in known:
-            samples, rate = soundfile.read(folder / name, dtype="float32")
-            mel = np.log(librosa.feature.melspectrogram(y=samples, sr=rate, n_mels=64, hop_length=rate // 100) + 1e-6)
+            samples, rate = soundfile.read(folder / name, dtype="float32", always_2d=True)
+            power = librosa.feature.melspectrogram(y=samples.mean(1), sr=rate, n_mels=64, hop_length=rate // 100)
+            mel = np.log(power + 1e-6)
             known[name] = np.concatenate([mel.mean(1), mel.std(1), mel.min(1), mel.max(1)])
         return known[name]
 
     def peer(table: Any, rows: Any, test: Any, seed: int) -> np.ndarray:
         features = np.stack([statistics(name) for name in table.cells("sound")])
-        labels = np.array([str(label) for label in table.cells("digit")])
+        labels = np.array([str(label) for label in table.cells(target)])
         model = make_pipeline(StandardScaler(), LogisticRegressionCV(Cs=5, cv=3, max_iter=1000))
         return model.fit(features[rows], labels[rows]).predict(features[test])
 
-    def ours(table: Any, rows: Any, test: Any, seed: int) -> np.ndarray:
-        return fitted(table, rows, test, "digit", group="voice", ignore=("accent",), minutes=minutes, seed=seed)
+    def fit_with(options: dict[str, Any]) -> Callable[..., np.ndarray]:
+        return lambda table, rows, test, seed: fitted(table, rows, test, target, group=group, seed=seed, **options)
 
-    methods = {"gradatim": ours, "log-mel statistics + logistic regression": peer, "majority": majority("digit")}
-    return compare(folder / "digits.csv", "digit", seeds, methods, group="voice")
+    methods = {name: fit_with(options) for name, options in ours.items()}
+    methods |= {"log-mel statistics + logistic regression": peer, "majority": majority(target)}
+    return compare(folder / table, target, seeds, methods, group=group)
+
+
+def digits(data: Path, seeds: int, minutes: float) -> dict[str, list[float]]:
+    """Spoken digits, voices apart."""
+    ours = {"gradatim": {"minutes": minutes, "ignore": ("accent",)}}
+    return spoken(data / "klettres", "digits.csv", "digit", "voice", seeds, ours)
+
+
+def letters(data: Path, seeds: int, minutes: float) -> dict[str, list[float]]:
+    """Spoken letters of fifteen languages, languages (and so speakers) apart: networks, at one speed and at several."""
+    speed = {"augment": ("audio:speed=0.15",)}
+    ours: dict[str, dict[str, Any]] = {
+        "recurrent, speed=0.15": {"encoders": {"sound": "log_mel_recurrent"}, **speed},
+        "recurrent": {"encoders": {"sound": "log_mel_recurrent"}},
+        "attention, speed=0.15": {"encoders": {"sound": "log_mel_attention"}, **speed},
+        "attention": {"encoders": {"sound": "log_mel_attention"}},
+        "convolutional, speed=0.15": {"encoders": {"sound": "log_mel_net"}, **speed},
+        "convolutional": {"encoders": {"sound": "log_mel_net"}},
+    }
+    ours = {name: {"minutes": minutes, **options} for name, options in ours.items()}
+    return spoken(data / "klettres", "letters.csv", "letter", "language", seeds, ours)
 
 
 def fashion(data: Path, seeds: int, minutes: float) -> dict[str, list[float]]:
@@ -278,5 +302,6 @@ SETS: dict[str, tuple[Callable[[Path, int, float], dict[str, list[float]]], int,
     "titanic": (titanic, 10, 0.4),
     "text": (text, 10, 0.6),
     "digits": (digits, 3, 1.0),
+    "letters": (letters, 3, 0.5),
     "fashion": (fashion, 1, 5.0),
 }

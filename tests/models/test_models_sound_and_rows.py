@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from gradatim.models.audio.log_mel_net import log_mel_net
+from gradatim.models.audio.log_mel_attention import log_mel_attention
+from gradatim.models.audio.log_mel_net import MeanSubtraction, log_mel_net
+from gradatim.models.audio.log_mel_recurrent import log_mel_recurrent
 from gradatim.models.sequence.attention_pool import attention_pool
 from gradatim.models.sequence.bag import bag_of_embeddings
 from gradatim.models.sequence.recurrent import recurrent_classifier
@@ -11,10 +13,18 @@ from gradatim.models.sequence.transformer import transformer_encoder
 from gradatim.models.tabular.mlp import mlp
 
 
+SOUND_NETS = {
+    "convolutional": lambda: log_mel_net(num_classes=3, width=8),
+    "recurrent": lambda: log_mel_recurrent(num_classes=3, mels=20, channels=4, hidden=8),
+    "attention": lambda: log_mel_attention(num_classes=3, mels=20, channels=4, width=8, heads=2),
+}
+
+
+@pytest.mark.parametrize("name", SOUND_NETS)
 @pytest.mark.parametrize("frames", [1, 2, 3, 7, 8, 13, 31])
-def test_a_sound_padded_with_anything_equals_the_sound_alone(frames):
+def test_a_sound_padded_with_anything_equals_the_sound_alone(name, frames):
     torch.manual_seed(0)
-    network = log_mel_net(num_classes=3, width=8)
+    network = SOUND_NETS[name]()
     for _ in range(5):
         network(torch.randn(4, 1, 20, 32) + 1)  # batch norms whose zero is not zero
     network.eval()
@@ -24,6 +34,16 @@ def test_a_sound_padded_with_anything_equals_the_sound_alone(frames):
         alone = network(sound)
         torch.testing.assert_close(network(padded, torch.tensor([frames])), alone, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(network(sound[:, None], torch.tensor([frames])), alone, atol=1e-5, rtol=1e-4)
+
+
+def test_what_a_microphone_adds_throughout_is_taken_away():
+    sound, microphone = torch.rand(2, 1, 20, 30), torch.rand(2, 1, 20, 1)
+    mask = torch.arange(30) < torch.tensor([30, 12])[:, None]
+    level = MeanSubtraction(kept=0.0)
+    expected = level(sound * mask[:, None, None], mask)
+    torch.testing.assert_close(level(sound + microphone, mask), expected, atol=1e-5, rtol=0)
+    assert not expected[1, :, :, 12:].any() and expected[1, :, :, :12].mean(2).abs().max() < 1e-5
+    torch.testing.assert_close(MeanSubtraction(kept=1.0)(sound, None), sound)
 
 
 @pytest.mark.parametrize("bands", [1, 3, 8, 40, 64, 128])

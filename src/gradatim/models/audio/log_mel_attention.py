@@ -10,8 +10,8 @@ silence before and after a word does not count.
 What differs from the papers: two blocks and one pooling where the papers have a dozen; sinusoidal positions; no
 pretraining on pictures.
 
-What to notice: attention has no sense of neighbourhood of its own and must learn it from the data; with a few hundred
-recordings the convolutional `log_mel_net` is the safer choice.
+What to notice: attention has no sense of neighbourhood of its own and must learn it from the data: of the three nets it
+gains most when recordings are also played slower and faster in training (`--augment audio:speed=0.15`).
 """
 
 import torch

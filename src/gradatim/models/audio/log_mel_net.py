@@ -49,6 +49,26 @@ def only(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     return values if mask is None else values * mask[:, None, None, :].to(values.dtype)
 
 
+class MeanSubtraction(nn.Module):
+    """Take most of each band's mean over the recording away: values (B, C, M, T), mask bool (B, T) or None; padding is 0.
+
+    What a voice, a microphone and a room add throughout is the same in every frame of a log spectrum (Atal 1974); what
+    is said changes. `kept`, the share of the mean that stays, begins at a tenth and is learned: of a steady tone
+    nothing else is left.
+    """
+
+    def __init__(self, kept: float = 0.1) -> None:
+        super().__init__()
+        self.kept = nn.Parameter(torch.full((1,), kept))
+
+    def forward(self, values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        if mask is None:
+            return values - (1 - self.kept) * values.mean(3, keepdim=True)
+        inside = mask[:, None, None, :].to(values.dtype)
+        mean = (values * inside).sum(3, keepdim=True) / inside.sum(3, keepdim=True).clamp(min=1.0)
+        return (values - (1 - self.kept) * mean) * inside
+
+
 def pooled(
     values: torch.Tensor, lengths: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
