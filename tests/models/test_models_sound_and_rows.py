@@ -12,7 +12,6 @@ from gradatim.models.sequence.recurrent import recurrent_classifier
 from gradatim.models.sequence.transformer import transformer_encoder
 from gradatim.models.tabular.mlp import mlp
 
-
 SOUND_NETS = {
     "convolutional": lambda: log_mel_net(num_classes=3, width=8),
     "recurrent": lambda: log_mel_recurrent(num_classes=3, mels=20, channels=4, hidden=8),

@@ -50,8 +50,9 @@ def only(values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
 
 
 class MeanSubtraction(nn.Module):
-    """Take most of each band's mean over the recording away: values (B, C, M, T), mask bool (B, T) or None; padding is 0.
+    """Take most of each band's mean over the recording away; what lies outside the mask becomes 0.
 
+    values (B, C, M, T), mask bool (B, T), or None where all frames are content → (B, C, M, T).
     What a voice, a microphone and a room add throughout is the same in every frame of a log spectrum (Atal 1974); what
     is said changes. `kept`, the share of the mean that stays, begins at a tenth and is learned: of a steady tone
     nothing else is left.
