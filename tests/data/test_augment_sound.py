@@ -157,6 +157,13 @@ def test_only_columns_whose_waves_change_are_read_as_waves() -> None:
     assert batch.present["voice"].tolist() == [True, False] and batch.inputs["voice"]["lengths"].tolist() == [101, 0]
 
 
+def test_a_part_of_a_table_is_changed_as_in_the_whole() -> None:
+    table, numbers = sounds(), np.array([1, 4, 6])
+    whole = Waves.of(table, "voice", CODEC, EVERYTHING).field(np.array([6, 1]), seed=3, epoch=2)[0]
+    part = Waves.of(table.take(numbers), "voice", CODEC, EVERYTHING, numbers=numbers)
+    assert torch.equal(part.field(np.array([6, 1]), seed=3, epoch=2)[0]["log_mel"], whole["log_mel"])
+
+
 def test_the_command_line_reaches_them() -> None:
     asked = AugmentRequest.parse(["audio:gain=6,snr=10,shift=0.1,speed=0.1"])
     options = asked.of("voice", "audio", Augmentation(time_mask=3))

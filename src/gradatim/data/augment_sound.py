@@ -47,20 +47,26 @@ class Waves:
     encoded: Encoded
     codec: WaveCodec
     choice: Augmentation
+    numbers: np.ndarray | None = None
 
     @classmethod
     def of(
-        cls, table: Table, name: str, codec: AudioCodec, choice: Augmentation, cache: dict[object, object] | None = None
+        cls, table: Table, name: str, codec: AudioCodec, choice: Augmentation,
+        cache: dict[object, object] | None = None, numbers: np.ndarray | None = None,
     ) -> "Waves":
-        """Decode the column; `cache` as in `encode_table`. Unreadable cells were named with the spectrograms."""
+        """Decode the column; `cache` as in `encode_table`. Unreadable cells were named with the spectrograms.
+
+        numbers: where the table is a part of another, which of its rows these are, in rising order.
+        """
         wave = WaveCodec(codec)
-        return cls(name, encode_table(table, {name: wave}, cache=cache), wave, choice)
+        return cls(name, encode_table(table, {name: wave}, cache=cache), wave, choice, numbers)
 
     def field(
         self, rows: np.ndarray, *, seed: int, epoch: int, device: torch.device | str = "cpu"
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """The spectrograms of these rows in this epoch, as the codec of the column gives them, and who is present."""
-        batch = self.encoded.batch(rows, [self.name]).to(device)
+        places = rows if self.numbers is None else np.searchsorted(self.numbers, rows)
+        batch = self.encoded.batch(places, [self.name]).to(device)
         field, present = batch.inputs[self.name], batch.present[self.name]
         assert isinstance(field, dict)
         waves = field["wave"].float() * field["unit"][:, None]
@@ -71,10 +77,10 @@ class Waves:
 
 def waves_of(
     table: Table, codecs: Mapping[str, Codec], options: Mapping[str, Augmentation],
-    cache: dict[object, object] | None = None,
+    cache: dict[object, object] | None = None, numbers: np.ndarray | None = None,
 ) -> list[Waves]:
-    """The columns of sounds that are to be changed as waveforms, decoded."""
-    return [Waves.of(table, name, codec, options[name], cache) for name, codec in codecs.items()
+    """The columns of sounds that are to be changed as waveforms, decoded; `numbers` as in `Waves.of`."""
+    return [Waves.of(table, name, codec, options[name], cache, numbers) for name, codec in codecs.items()
             if isinstance(codec, AudioCodec) and name in options and options[name].changes_waves]
 
 

@@ -66,7 +66,7 @@ def augmentation_sheet(
     options = asked.of(chosen.name, chosen.kind, default_augmentation(chosen.kind, codec.describe()))
     follows = {name: Follow(c.kind, chosen.name, getattr(c, "mirror", None) or ()) for name, c in targets.items()}
     labels = _labels(some, schema, there)
-    waves = waves_of(table, {chosen.name: codec}, {chosen.name: options}) if chosen.kind == "audio" else []
+    waves = waves_of(some, {chosen.name: codec}, {chosen.name: options}, numbers=places)
     batches, words = [batch], [labels]
     for epoch in range(variants):
         changed = augment(with_waves(batch, waves, seed=seed, epoch=epoch), {chosen.name: options}, kinds, seed=seed,
