@@ -84,3 +84,10 @@ def test_states_of_strangers_are_refused(translator, name, change):
     with pytest.raises((ArtifactError, GradatimError, ValueError)) as error:
         changed(state, arrays, name, change(arrays[name] if name in arrays else state[name]))
     assert "\n" not in str(error.value)
+
+
+def test_sentences_too_long_to_link_leave_a_translator_that_copies():
+    long = " ".join(["word"] * 50)
+    some = PhraseTranslator.fit("english", [long] * 3, [long] * 3)
+    assert len(some.table.keys) == 0 and some.write(["a word, here"]) == ["a word, here"]
+    assert changed(*some.to_state(), "column", "english").write(["x %s"]) == ["x %s"]

@@ -101,3 +101,29 @@ def best_paths(scores, transitions, start, end, offsets):  # type: ignore[no-unt
         for time in range(last, first, -1):
             path[time - 1] = origin[time, path[time]]
     return path
+
+
+@numba.njit(cache=True, nogil=True)
+def emissions_of(pointers, features, starts, tags, weights, scores):  # type: ignore[no-untyped-def]
+    """Fills scores (T, C): the sum of the weights of each token's features.
+
+    pointers (T + 1,) into features: those of each token; starts (F + 1,) into tags and weights: the tags that a feature
+    speaks for, since most features were seen with one or two of them.
+    """
+    scores[:] = 0.0
+    for token in range(len(pointers) - 1):
+        for place in range(pointers[token], pointers[token + 1]):
+            feature = features[place]
+            for pair in range(starts[feature], starts[feature + 1]):
+                scores[token, tags[pair]] += weights[pair]
+
+
+@numba.njit(cache=True, nogil=True)
+def expected_uses(pointers, features, starts, tags, marginals, uses):  # type: ignore[no-untyped-def]
+    """Fills uses, one a weight: how often it is expected to be used, by the marginals (T, C); see `emissions_of`."""
+    uses[:] = 0.0
+    for token in range(len(pointers) - 1):
+        for place in range(pointers[token], pointers[token + 1]):
+            feature = features[place]
+            for pair in range(starts[feature], starts[feature + 1]):
+                uses[pair] += marginals[token, tags[pair]]

@@ -21,13 +21,12 @@ from gradatim.estimators.phrase_table import FEATURES, PhraseTable, read_phrases
 from gradatim.estimators.word_links import Sentences, fit_links
 from gradatim.models.outline import finite
 from gradatim.tasks.source import Source
-from gradatim.tasks.translation_members import Read, answered, pack, texts_of, unpack
+from gradatim.tasks.translation_members import MOST_WORDS_TAUGHT, Read, answered, pack, texts_of, unpack
 
 JOIN = "\uffed"
 LINE = "\n"
 ORDER = 4  # of the n-gram model
 MOST_LINKED = 40  # words of a sentence that phrases are read off from
-MOST_WORDS_TAUGHT = 6_000_000  # of both sides; an even choice of the pairs beyond
 
 
 def spaced_tokens(text: str) -> list[str]:
