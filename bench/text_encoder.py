@@ -32,12 +32,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=5000, help="of the glosses")
+    parser.add_argument("--words", type=Path, help="word vectors to compare as well on the glosses; learn them without "
+                                                   "the glosses, or they have read the test")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     if chosen.topic == "speed":
         speed(chosen.data, chosen.texts, chosen.turns)
     elif chosen.topic == "glosses":
-        glosses(chosen.data, chosen.seeds, chosen.rows)
+        glosses(chosen.data, chosen.seeds, chosen.rows, chosen.words)
     else:
         emoji(chosen.data, chosen.seeds)
 
@@ -150,15 +152,20 @@ def theirs(extractor: Any, encoded: list[np.ndarray]) -> dict[str, Callable[[], 
 
 def heads(
     table: Any, target: str, variants: dict[str, tuple[list[Any], dict[str, Any]]], codecs: dict[str, Any],
-    seeds: int, group: str | None = None,
+    seeds: int, group: str | None = None, own: dict[str, dict[str, Any]] | None = None,
 ) -> dict[str, list[float]]:
-    """Test accuracy of a convex head by variant, (columns, frozen extractors), on the same splits."""
+    """Test accuracy of a convex head by variant, (columns, frozen extractors), on the same splits.
+
+    own: codecs of a variant that reads the columns otherwise than the others.
+    """
     from gradatim.data.schema import Column
     from gradatim.tasks.classification import Classification
     from gradatim.tasks.heads import Head
     from gradatim.tasks.source import Source
 
-    source = Source(table)
+    own = own or {}
+    shared = Source(table)
+    sources = {name: Source(table) if name in own else shared for name in variants}
     cells = table.cells(target)
     task = Classification.fit(Column(target, "category", "target"), cells)
     truth = np.array([task.codec.encode(cell)[0] for cell in cells])
@@ -166,25 +173,39 @@ def heads(
     for seed in range(seeds):
         rows, test = split_rows([str(c) for c in cells], seed, 0.2, table.cells(group) if group else None)
         for name, (columns, frozen) in variants.items():
-            head = Head.fit(source, columns, codecs, np.sort(rows), truth, task, frozen)
-            answers = head.answer_rows(source, test)
+            head = Head.fit(sources[name], columns, own.get(name, codecs), np.sort(rows), truth, task, frozen)
+            answers = head.answer_rows(sources[name], test)
             scores[name].append(float((answers.argmax(1) == truth[test]).mean()))
             print(f"split {seed} {name}: {scores[name][-1]:.4f}", flush=True)
     return scores
 
 
-def glosses(data: Path, seeds: int, rows: int) -> None:
-    """Definitions → class: TF-IDF against MiniLM."""
+def glosses(data: Path, seeds: int, rows: int, words: Path | None = None) -> None:
+    """Definitions → class: TF-IDF against MiniLM, and against the mean of word vectors."""
     from gradatim.data.readers import read_table
     from gradatim.data.schema import Column
+    from gradatim.tasks.frozen import FrozenFeatures
+    from gradatim.tasks.word_tables import WORDS, words_blueprint, words_codec
 
     table = read_table(data / "text" / "glosses.csv")
     table = table.take(np.arange(min(rows, len(table))))
     column, codec = Column("gloss", "text", "input"), text_codec()
     minilm = frozen_of(column, "gradatim.models.sequence.bert.minilm", "all-minilm-l6-v2", codec.describe())
-    scores = heads(table, "class", {"MiniLM": ([column], {"gloss": minilm}), "TF-IDF": ([column], {})},
-                   {"gloss": codec}, seeds)
-    write_scores("glosses", scores)
+    variants: dict[str, tuple[list[Any], dict[str, Any]]] = {
+        "MiniLM": ([column], {"gloss": minilm}), "TF-IDF": ([column], {})}
+    own = {}
+    if words is not None:
+        chosen = {"address": WORDS, "weights": str(words)}
+        reader = words_codec(column, chosen)
+        mean = FrozenFeatures("text", reader.describe(), words_blueprint(chosen))
+        mean.load(str(words))
+        plain = FrozenFeatures("text", reader.describe(), words_blueprint(chosen))
+        plain.load(str(words))
+        plain.network.network.weights[2:] = 1.0  # type: ignore[index]
+        variants |= {"word vectors": ([column], {"gloss": mean}),
+                     "word vectors, plain mean": ([column], {"gloss": plain})}
+        own = {name: {"gloss": reader} for name in variants if name.startswith("word")}
+    write_scores("glosses", heads(table, "class", variants, {"gloss": codec}, seeds, own=own))
 
 
 def emoji(data: Path, seeds: int) -> None:

@@ -54,6 +54,7 @@ def generate(
     """
     import sys
 
+    from gradatim.data.encoding import without_lone_surrogates
     from gradatim.run import load
     from gradatim.tasks.generate import Manner
     from gradatim.tasks.generate import generate as generate_texts
@@ -61,6 +62,7 @@ def generate(
     manner = Manner(strategy=strategy, temperature=temperature, top_k=top_k, top_p=top_p, beams=beams,
                     length_penalty=length_penalty, tokens=tokens, count=count, seed=seed)
     ensemble = load(run).artifact.ensemble
+    prompt = without_lone_surrogates(prompt)
     streamed = not json and count == 1 and strategy != "beam"
 
     def heard(row: int, text: str) -> None:

@@ -35,12 +35,15 @@ def score(
     """
     import sys
 
+    from gradatim.errors import DataError
     from gradatim.run import load
     from gradatim.tasks.generate import language_task
     from gradatim.tasks.generate import score as score_texts
 
     ensemble = load(run).artifact.ensemble
     lines = read_lines(source, column or language_task(ensemble).column)
+    if not any(lines):
+        raise DataError(f"{source}: expected texts to score, found none")
     frame = score_texts(ensemble, lines).frame
     if texts:
         import polars as pl

@@ -32,6 +32,7 @@ from gradatim.files import sha256_of, to_json_bytes, write_atomic
 from gradatim.models.address import load_weights
 from gradatim.models.fusion.encoders import ColumnEncoder
 from gradatim.models.outline import finite, outlining
+from gradatim.tasks.word_tables import WORDS, fill, is_words, words_codec
 
 CHUNK, CHUNK_ROWS = 64, 512
 FOLDER_VARIABLE = "GRADATIM_FEATURES"
@@ -50,13 +51,15 @@ def encoder_of(encoders: Mapping[str, Mapping[str, Any]], column: Column) -> Map
 
 
 def reads_pretrained(column: Column, encoder: Mapping[str, Any] | None) -> bool:
-    """Whether the column is a text that a pretrained encoder reads with its own tokenizer."""
+    """Whether the column is a text that a pretrained encoder reads with its own tokenizer, or word vectors."""
     return column.kind == "text" and bool(encoder and encoder.get("weights"))
 
 
 def pretrained_codec(column: Column, encoder: Mapping[str, Any] | None) -> Codec:
     """The codec with the tokenizer that lies beside the encoder's weights; the column's max_length is heeded."""
     assert encoder is not None
+    if is_words(column, encoder):
+        return words_codec(column, encoder)
     most = min(int(column.options.get("max_length") or TEXT_TOKENS), MOST_TEXT_TOKENS)
     return TextCodec.pretrained(tokenizer_beside(encoder["weights"]), max_length=most)
 
@@ -94,6 +97,8 @@ class FrozenFeatures:
 
     def load(self, path: str) -> list[str]:
         """Fill in weights from a local file; returns what was left aside."""
+        if self.encoder["address"] == WORDS:
+            return fill(self.network.network, path)
         said = load_weights(self.network.network, path)
         if self.kind == "text":
             self.dtype = "bfloat16" if native_bfloat16("cpu")[0] and self._lost() < PRECISE else "float32"

@@ -54,6 +54,8 @@ class Manner:
         if not 0 < self.temperature < 1000:
             raise GradatimError(f"--temperature: expected a number above 0, received {self.temperature}; "
                                 "take --strategy greedy for 0")
+        if not 0 <= self.length_penalty <= 10:
+            raise GradatimError(f"--length-penalty: expected a number from 0 to 10, received {self.length_penalty}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise GradatimError(f"--top-p: expected a share above 0 and up to 1, received {self.top_p}")
         most_of = {"tokens": MOST_TOKENS, "count": MOST_COUNT, "beams": MOST_BEAMS, "top_k": MOST_TOKENS}

@@ -12,6 +12,7 @@ from gradatim.errors import DataError, GradatimError
 from gradatim.estimators.ngram import MOST_ORDER, KneserNey
 from gradatim.tasks.language_members import LanguageNetwork, NGramMember, as_objects
 from gradatim.tasks.language_model import (
+    FEWEST_TEXTS,
     MOST_VOCABULARY,
     LanguageModel,
     bits_per_character,
@@ -25,7 +26,6 @@ from gradatim.tasks.members import Ensemble, Member
 
 ORDERS = {"characters": (4, 6, 9), "words": (2, 3, 4), "subwords": (2, 3, 5)}
 SUBWORDS_FROM = 20_000_000  # characters from which subwords are the default
-FEWEST_TEXTS = 6
 WORTH = 0.002  # bits per character that an average must gain over the better of its two
 NGRAMS_SHARE = 0.25  # of the time, at most
 NGRAMS_GROW = 1.5  # how much more an order costs than its length says
@@ -71,7 +71,7 @@ class Line:
         kind, why = self._kind()
         most = whole_option(job.options, "vocabulary", 2, MOST_VOCABULARY)
         tokens = LosslessTokens.train(self.texts["train"], kind, vocabulary=most)
-        self.ids = {name: [tokens.ids(text) for text in part] for name, part in self.texts.items()}
+        self.ids = {name: tokens.many(part) for name, part in self.texts.items()}
         characters = sum(map(len, self.texts["train"]))
         size = sum(map(len, self.ids["train"]))
         self.notes.append(f"{len(tokens):,} tokens ({kind}: {why}), {characters / max(size, 1):.2f} characters a token")

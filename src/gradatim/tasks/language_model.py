@@ -21,7 +21,7 @@ from gradatim.data.codecs.lossless import KINDS, LosslessTokens
 from gradatim.data.documents import LABEL, TEXT
 from gradatim.data.schema import Schema
 from gradatim.data.table import Table
-from gradatim.errors import ArtifactError, GradatimError, SchemaError
+from gradatim.errors import ArtifactError, DataError, GradatimError, SchemaError
 from gradatim.estimators.ngram import MOST_ORDER
 from gradatim.evaluate.intervals import bootstrap_means
 from gradatim.evaluate.predictions import Predictions
@@ -39,6 +39,7 @@ OPTIONS = {
     "column": "the column of the texts",
 }
 MOST_VOCABULARY = 100_000
+FEWEST_TEXTS = 6
 METRICS = ("bits_per_character", "perplexity")
 
 
@@ -155,6 +156,10 @@ def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Tabl
     if name not in [column.name for column in schema.columns]:
         known = ", ".join(column.name for column in schema.columns)
         raise SchemaError(f"--option column={name}: expected a column among {known}")
+    texts = sum(bool(cell) for cell in table.cells(name))
+    if texts < FEWEST_TEXTS:
+        raise DataError(f"{table.source}: expected at least {FEWEST_TEXTS} texts, to learn from some and to test on "
+                        f"others, found {texts}; part the text with blank lines or lines of '%', or give more")
     columns = tuple(
         replace(column, kind="text", role="input", options={}, why=("its texts are what is learned",))
         if column.name == name else

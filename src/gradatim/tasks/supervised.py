@@ -32,6 +32,7 @@ from gradatim.tasks.source import Source
 from gradatim.tasks.tables import Trees
 from gradatim.tasks.task import SupervisedTask
 from gradatim.tasks.training import NetworkTrainer
+from gradatim.tasks.word_tables import coverage, is_words, network_blueprint, words_blueprint
 
 FOLD_ROWS = 2000  # under this many choice rows, candidates are compared by cross-validation
 HEAD_ROWS = 12_000  # convex heads are fitted on a sample above this many rows
@@ -127,12 +128,20 @@ class Line:
 
     @property
     def network_encoders(self) -> Mapping[str, Mapping[str, Any]]:
-        """The encoders of networks that are trained: a pretrained one of a text only under --fine-tune."""
-        if self.choices.fine_tune:
-            return self.choices.encoders
-        frozen = {name for column in self.columns if column.kind == "text" and column.name in self.frozen
-                  for name in (column.name, column.kind)}
-        return {name: chosen for name, chosen in self.choices.encoders.items() if name not in frozen}
+        """The encoders of networks that are trained: a pretrained one of a text only under --fine-tune.
+
+        Where a text has word vectors, a network of its own that begins with them.
+        """
+        texts = [column for column in self.columns if column.kind == "text" and column.name in self.frozen]
+        found = dict(self.choices.encoders)
+        if not self.choices.fine_tune:
+            for name in {name for column in texts for name in (column.name, column.kind)}:
+                found.pop(name, None)
+        for column in texts:
+            chosen = encoder_of(self.choices.encoders, column)
+            if chosen and is_words(column, chosen):
+                found[column.name] = network_blueprint(chosen)
+        return found
 
     def compared(self) -> np.ndarray:
         """The rows on which candidates answer: all choice rows when folded, else the development part."""
@@ -247,12 +256,20 @@ def frozen_features(line: Line) -> dict[str, FrozenFeatures]:
     for column in line.columns:
         chosen = encoder_of(line.choices.encoders, column)
         if column.kind in (*MEDIA, "text") and chosen and chosen.get("weights"):
-            blueprint = {name: chosen[name] for name in ENCODER_KEYS if name in chosen}
+            words = is_words(column, chosen)
+            blueprint = words_blueprint(chosen) if words else {n: chosen[n] for n in ENCODER_KEYS if n in chosen}
             found[column.name] = FrozenFeatures(column.kind, line.codecs[column.name].describe(), blueprint)
-            for sentence in found[column.name].load(chosen["weights"]):
+            said = found[column.name].load(chosen["weights"])
+            codec = line.codecs[column.name]
+            if words:
+                cells = line.source.table.cells(column.name)
+                share = coverage(codec, [cells[row] for row in line.split.train])
+                line.notes.append(f"{column.name}: {said[0]}; {share:.0%} of the words in training rows have one; the "
+                                  "head reads their weighted mean, the network begins with them")
+                said = line.notes[-1:]
+            for sentence in said:
                 line.say(f"  {sentence}")
             began = time.perf_counter()
-            codec = line.codecs[column.name]
             features = line.source.raw_features(f"{column.name}\x00frozen", codec, found[column.name], column.name)
             seconds = time.perf_counter() - began
             line.clock.note("frozen features", seconds)

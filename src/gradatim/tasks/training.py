@@ -25,6 +25,7 @@ from gradatim.tasks.heads import DECODED
 from gradatim.tasks.network import NetworkMember, blueprint_of
 from gradatim.tasks.placed import as_placed
 from gradatim.tasks.planning import Epochs, decide
+from gradatim.tasks.word_tables import begin_with, is_words, network_codec
 from gradatim.train.checkpoint import load_checkpoint
 from gradatim.train.finetune import Thaw, thaw_schedule
 from gradatim.train.history import History
@@ -94,9 +95,13 @@ class NetworkTrainer:
 
     def codecs(self, rows: np.ndarray) -> dict[str, Codec]:
         """Codecs fitted on the given rows; those of files, series and pretrained encoders are the line's."""
-        line, codecs = self.line, {}
+        line, codecs = self.line, dict[str, Codec]()
         for column in line.columns:
-            if column.kind in DECODED or (line.choices.fine_tune and column.name in line.frozen):
+            chosen = encoder_of(line.choices.encoders, column)
+            if chosen and is_words(column, chosen):
+                cells = line.source.table.cells(column.name)
+                codecs[column.name] = network_codec(column, chosen, [cells[row] for row in rows])
+            elif column.kind in DECODED or (line.choices.fine_tune and column.name in line.frozen):
                 codecs[column.name] = line.codecs[column.name]
             else:
                 cells = line.source.table.cells(column.name)
@@ -119,6 +124,11 @@ class NetworkTrainer:
         torch.manual_seed(seed_of(self.line.choices.seed, "weights", name))
         network = build(self.blueprint(codecs))
         for column in self.line.columns:
+            chosen = encoder_of(self.line.choices.encoders, column)
+            if chosen and is_words(column, chosen):
+                begin_with(network.encoder(column.name), chosen["weights"],  # type: ignore[operator]
+                           moving=self.line.choices.fine_tune)
+                continue
             chosen = encoder_of(self.line.network_encoders, column)
             if chosen and chosen.get("weights"):
                 load_weights(network.encoder(column.name), chosen["weights"])  # type: ignore[operator]
@@ -127,7 +137,8 @@ class NetworkTrainer:
     def thaws(self, network: torch.nn.Module, plan: Plan) -> dict[str, Thaw]:
         """The pace of the parameters that came with pretrained weights, when these are to be trained on."""
         found: dict[str, Thaw] = {}
-        for name in self.line.frozen if self.line.choices.fine_tune else ():
+        begun = {c.name for c in self.line.columns if is_words(c, encoder_of(self.line.choices.encoders, c))}
+        for name in sorted(set(self.line.frozen) - begun) if self.line.choices.fine_tune else ():
             body = network.encoder(name)  # type: ignore[operator]
             prefix = next(path for path, module in network.named_modules() if module is body)
             found |= thaw_schedule([f"{prefix}.{key}" for key, _ in body.named_parameters()], plan.total_steps)

@@ -12,7 +12,8 @@ texts have few spaces (over 15 characters apart on average) it takes characters 
 then the tokens. `max_length` is the 99th percentile of the training lengths, at most 512; the end of longer texts
 is cut, and counted by the loader ('text-cut'). '[PAD]' or '<unk>' in a text are text.
 
-A pretrained encoder brings its own tokenizer (`TextCodec.pretrained`), which nothing is learned for.
+A pretrained encoder brings its own tokenizer (`TextCodec.pretrained`), a file of word vectors its words
+(`TextCodec.of_words`); nothing is learned for them.
 """
 
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ class TextCodec:
         self._max_length = None if max_length is None else checks.whole(max_length, "max_length", 1, 1_000_000)
         self.lowercase = checks.truth(lowercase, "lowercase")
         self.max_length = max_length or LONGEST_CHOSEN
+        self._given = False  # whether the tokens came from elsewhere
         self.tokens: Tokens | BertTokens | None = None
         if self._model != "bpe":
             self.tokens = Tokens(self._model or "words", lowercase, ())
@@ -84,6 +86,18 @@ class TextCodec:
         codec.tokens = tokens
         return codec
 
+    @classmethod
+    def of_words(cls, words: Sequence[str], *, lowercase: bool = True, max_length: int | None = None) -> Self:
+        """The codec whose tokens are these words and no others; `fit` chooses at most the length limit.
+
+        >>> codec = TextCodec.of_words(["sun", "sea"], max_length=9).fit(["the sun"])
+        >>> codec.encode("The sea, the sun")[0].tolist()
+        [1, 3, 1, 1, 2]
+        """
+        codec = cls(tokenizer="words", lowercase=lowercase, max_length=max_length)
+        codec.tokens, codec._given = Tokens("words", lowercase, tuple(words)), True
+        return codec
+
     def fit(self, cells: Sequence[object], folder: Path | None = None) -> Self:
         """Choose and train the tokenizer, then the length limit; a pretrained one stays as it is."""
         texts = []
@@ -98,14 +112,15 @@ class TextCodec:
             raise SchemaError("expected at least one text in the training rows, received none; leave the column out")
         if isinstance(self.tokens, BertTokens):
             return self
-        seen = _within(texts, MOST_TRAINING)
-        characters = sum(map(len, texts))
-        model = self._model or _usual_model(seen, characters)
-        size = self._vocabulary or {"words": 20_000, "characters": 5_000}.get(
-            model, min(max(characters // 100, 512), 16_000))
-        self.tokens = train_tokens(seen, model, lowercase=self.lowercase, vocabulary=size)
+        if not self._given:
+            seen = _within(texts, MOST_TRAINING)
+            characters = sum(map(len, texts))
+            model = self._model or _usual_model(seen, characters)
+            size = self._vocabulary or {"words": 20_000, "characters": 5_000}.get(
+                model, min(max(characters // 100, 512), 16_000))
+            self.tokens = train_tokens(seen, model, lowercase=self.lowercase, vocabulary=size)
         if self._max_length is None:
-            lengths = [len(self.tokens.ids(str(text))) for text in sample_of(texts, LENGTHS)]
+            lengths = [len(self._fitted.ids(str(text))) for text in sample_of(texts, LENGTHS)]
             self.max_length = int(min(max(np.quantile(lengths, 0.99, method="higher"), 1), LONGEST_CHOSEN))
         return self
 
