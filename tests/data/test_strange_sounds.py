@@ -16,11 +16,13 @@ from gradatim.data.augment_sound import Waves
 from gradatim.data.codecs.audio import AudioCodec
 from gradatim.data.fingerprints import look_at_sound
 from gradatim.data.loader import encode_table
+from gradatim.data.readers import read_table
 from gradatim.data.table import Table
 from gradatim.errors import CellError
 from gradatim.evaluate.sound_drawing import spectrogram_of
 from gradatim.evaluate.thumbnails import view_cell
 from gradatim.problems import Problems
+from gradatim.run import fit
 
 
 def wav_header(rate: int, channels: int, bits: int, data: int, riff: int | None = None, form: int = 1) -> bytes:
@@ -159,3 +161,23 @@ def test_a_promise_costs_neither_time_nor_memory() -> None:
         spent, (_, most) = time.perf_counter() - began, tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert spent < 3 and most < 50 * 2**20
+
+
+@pytest.mark.slow
+def test_a_run_is_fitted_beside_strangers_and_answers_them(table: Table) -> None:
+    assert table.folder is not None
+    names = list(strangers())
+    for row in range(40):
+        wave = 0.3 * np.sin(np.arange(4000 + 10 * row) * (0.2 + 0.3 * (row % 2) + 0.001 * row))
+        (table.folder / f"good{row}.wav").write_bytes(written(wave, 8000))
+        names.append(f"good{row}.wav")
+    labels = [("low", "high")[row % 2] for row in range(len(strangers()))]
+    labels += [("low", "high")[row % 2] for row in range(40)]
+    pl.DataFrame({"voice": names, "pitch": labels}).write_csv(table.folder / "all.csv")
+    run = fit(table.folder / "all.csv", target="pitch", epochs=1, minutes=0.5, ledger="none",
+              augment=("speed=0.1,snr=10",))
+    problems = Problems()
+    answers = run.predict(read_table(table.folder / "all.csv"), problems=problems).frame
+    assert len(answers) == len(names) and answers["prediction"].null_count() == 0
+    listed = {problem.row: problem.code for problem in problems.items if problem.row is not None}
+    assert listed == {row: code for row, (_, code) in enumerate(strangers().values()) if code is not None}
