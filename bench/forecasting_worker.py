@@ -29,10 +29,11 @@ def main() -> None:
     short = max(length for length in (*shorter, season, 1) if length <= MOST_ETS_SEASON)
     models: dict[str, Any] = {
         "SeasonalNaive": SeasonalNaive(season_length=season), "Theta": Theta(season_length=season),
-        "OptimizedTheta": OptimizedTheta(season_length=season), "AutoETS": AutoETS(season_length=short),
+        "OptimizedTheta": OptimizedTheta(season_length=season),
         **({"MSTL": MSTL(season_length=season)} if season > 1 else {}),
         **({f"MSTL {', '.join(map(str, (*shorter, season)))}": MSTL(season_length=[*shorter, season])}
            if shorter else {}),
+        "AutoETS": AutoETS(season_length=short),  # last: it takes longest
     }
     windows = [np.array([np.nan if value is None else value for value in values]) for values in job["windows"]]
     found: dict[str, Any] = json.loads(target.read_text()) if target.exists() else {}
