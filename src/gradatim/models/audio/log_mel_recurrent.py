@@ -12,9 +12,9 @@ carries along what it has heard; the mean and the maximum of its states go to a 
 What differs from the papers: two convolutions of stride two, one recurrent layer; pooling of all states in place of a
 label at each; a tenth of each band's mean stays, see `MeanSubtraction`.
 
-What to notice: the strides leave a sixteenth of the places after two cheap layers, so a step costs a third of one with
-pooling between and a seventh of one of `log_mel_net`; spoken digits of voices never heard are told apart as well.
-A recording is read step by step, so the time grows with its length however many cores there are.
+What to notice: the strides leave a sixteenth of the places after two cheap layers, so a step costs about a third of one
+with pooling between and a quarter of one of `log_mel_net`. A recording is read step by step, so the time grows with its
+length however many cores there are.
 """
 
 import torch
