@@ -199,12 +199,8 @@ def glosses(data: Path, seeds: int, rows: int, words: Path | None = None) -> Non
         reader = words_codec(column, chosen)
         mean = FrozenFeatures("text", reader.describe(), words_blueprint(chosen))
         mean.load(str(words))
-        plain = FrozenFeatures("text", reader.describe(), words_blueprint(chosen))
-        plain.load(str(words))
-        plain.network.network.weights[2:] = 1.0  # type: ignore[index]
-        variants |= {"word vectors": ([column], {"gloss": mean}),
-                     "word vectors, plain mean": ([column], {"gloss": plain})}
-        own = {name: {"gloss": reader} for name in variants if name.startswith("word")}
+        variants["word vectors"] = ([column], {"gloss": mean})
+        own = {"word vectors": {"gloss": reader}}
     write_scores("glosses", heads(table, "class", variants, {"gloss": codec}, seeds, own=own))
 
 

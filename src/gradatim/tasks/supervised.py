@@ -265,7 +265,7 @@ def frozen_features(line: Line) -> dict[str, FrozenFeatures]:
                 cells = line.source.table.cells(column.name)
                 share = coverage(codec, [cells[row] for row in line.split.train])
                 line.notes.append(f"{column.name}: {said[0]}; {share:.0%} of the words in training rows have one; the "
-                                  "head reads their weighted mean, the network begins with them")
+                                  "head reads their mean, the network begins with them")
                 said = line.notes[-1:]
             for sentence in said:
                 line.say(f"  {sentence}")

@@ -1,6 +1,6 @@
 """Word vectors from a text file as the encoder of a text column: `--encoder text=words:vectors.vec`.
 
-They serve twice. Their weighted mean (`gradatim.models.sequence.words`) is what the convex head reads; and a network
+They serve twice. Their mean (`gradatim.models.sequence.words`) is what the convex head reads; and a network
 from scratch begins with them in place of random vectors: the default one, or that of another address,
 `text=recurrent_classifier:vectors.vec`. They stay as they are; --fine-tune trains them on in the network. Both are
 saved with the run, which needs the file no more.

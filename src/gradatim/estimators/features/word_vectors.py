@@ -121,7 +121,7 @@ def read_word_vectors(path: Path | str, *, most: int = 1_000_000) -> WordVectors
                 continue
             width = width or _width(parts, path, number)
             if (len(rows) + 1) * width > MOST_NUMBERS:
-                raise DataError(f"{path}: expected at most {MOST_NUMBERS:,} numbers in all, received more; cut the file")
+                raise DataError(f"{path}: expected at most {MOST_NUMBERS:,} numbers in all, received more; cut it")
             word, values = " ".join(parts[:-width]), parts[-width:]
             row = _numbers(values, width, path, number)
             if word and word not in words:
