@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
 from gradatim.errors import ArtifactError
-from gradatim.estimators.ridge_classifier import RidgeClassifier, leverages
+from gradatim.estimators.ridge_classifier import RidgeClassifier, left_out_scores
 from gradatim.estimators.rocket import MiniRocket, MultiRocket, dilations
 from gradatim.estimators.series_rows import series_rows
 from gradatim.estimators.state import estimator_from_state, estimator_to_state
@@ -153,18 +153,33 @@ def test_ridge_classifier_tells_waves_apart_and_how_sure_it_is() -> None:
     assert (probabilities.argmax(1) == model.decision_function(features[held]).argmax(1)).all()
 
 
-def test_leverages_are_what_leaving_out_says() -> None:
+@pytest.mark.parametrize(("width", "alpha", "dtype"),
+                         [(20, 3.0, float), (4000, 1e-4, float), (4000, 1e-3, np.float32)])
+def test_left_out_scores_are_what_leaving_out_says(width: int, alpha: float, dtype: Any) -> None:
+    """With many features and a small penalty too, where all leverages are one but for their last digits."""
     source = np.random.default_rng(0)
-    X, y, weights = source.normal(size=(12, 20)), source.normal(size=12), source.uniform(0.5, 2, 12)
-    from gradatim.estimators.linear import Ridge
-
-    alpha = 3.0
-    full = Ridge(alpha).fit(X, y, weights)
-    hat = leverages(X, weights, alpha)
+    X, y, weights = source.normal(size=(12, width)), source.normal(size=12), source.uniform(0.5, 2, 12)
+    X = X.astype(dtype)
+    found = left_out_scores(X, y[:, None], weights, alpha)[:, 0]
     for row in range(12):
         rest = np.arange(12) != row
-        alone = Ridge(alpha).fit(X[rest], y[rest], weights[rest]).predict(X[row : row + 1])[0]
-        assert y[row] - alone == pytest.approx((y[row] - full.predict(X[row : row + 1])[0]) / (1 - hat[row]), rel=1e-6)
+        share = weights[rest] / weights[rest].sum()
+        mean = share @ X[rest].astype(np.float64)
+        rows, goal = X[rest] - mean, y[rest] - share @ y[rest]
+        kernel = rows @ rows.T + alpha * np.diag(1 / weights[rest])
+        alone = share @ y[rest] + (X[row] - mean) @ rows.T @ np.linalg.solve(kernel, goal)
+        assert found[row] == pytest.approx(alone, rel=1e-6 if dtype is float else 1e-3, abs=1e-6)
+
+
+def test_probabilities_of_many_features_are_as_sure_as_they_are_right() -> None:
+    """Nearly every row is right when left out, so the answers must be far from equal shares."""
+    source = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    X = source.normal(size=(60, 20_000)).astype(np.float32)
+    X[:, :4000] += 0.3 * source.normal(size=(3, 4000)).astype(np.float32)[labels]
+    model = RidgeClassifier().fit(X[:40], labels[:40])
+    sure = model.predict_proba(X[40:])[np.arange(20), labels[40:]]
+    assert model.score(X[40:], labels[40:]) == 1 and sure.min() > 0.5
 
 
 def test_ridge_classifier_is_saved_and_cloned() -> None:

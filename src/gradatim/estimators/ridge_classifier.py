@@ -71,8 +71,7 @@ class RidgeClassifier(ClassifierMixin, BaseEstimator):
         scores = self.decision_function(X).reshape(len(targets), -1)[kept]
         truth = targets[:, 1:] if len(self.classes_) == 2 else targets
         if len(kept) <= MOST_LEFT_OUT:
-            hat = leverages(X[kept], weights[kept], self.alpha_)
-            scores = truth[kept] - (truth[kept] - scores) / np.maximum(1 - hat, 1e-6)[:, None]
+            scores = left_out_scores(X[kept], truth[kept], weights[kept], self.alpha_)
         logits = np.concatenate([np.zeros_like(scores), scores], axis=1) if scores.shape[1] == 1 else scores
         classes, count = len(self.classes_), len(kept)
         smoothed = (np.eye(classes)[place[kept]] * count + 1.0) / (count + classes)
@@ -116,15 +115,29 @@ class RidgeClassifier(ClassifierMixin, BaseEstimator):
             raise damaged(self, "sharpness_ above 0", repr(self.sharpness_)[:40])
 
 
-def leverages(X: Any, weights: np.ndarray, alpha: float) -> np.ndarray:
-    """How much each row's own target moves its own fit, (n,): the diagonal of the hat matrix of ridge with intercept.
+def left_out_scores(X: Any, targets: np.ndarray, weights: np.ndarray, alpha: float) -> np.ndarray:
+    """What ridge with intercept, fitted without a row, would say of it: (n, targets) from X (n, d) and weights (n,).
 
-    Of the weighted, centred rows A it is that of A (AᵀA + αI)⁻¹ Aᵀ = K (K + αI)⁻¹ with K = A Aᵀ, plus the share of
-    the weight for the intercept.
+    With A the weighted, centred rows, A Aᵀ = V Λ Vᵀ and b the weighted, centred targets, the residuals are
+    V (α / (Λ + α)) Vᵀ b, and one minus the leverages the diagonal of V (α / (Λ + α)) Vᵀ without the direction of the
+    weights' roots, which is the intercept's. Both are small where features are many and α is small: as sums of what is
+    left they keep their digits, as one minus what is fitted they would be rounding errors.
     """
+    roots = np.sqrt(weights)
     share = weights / weights.sum()
     rows = X if isinstance(X, np.ndarray) else X.toarray()
-    centred = (rows - (share @ rows).astype(rows.dtype)) * np.sqrt(weights)[:, None].astype(rows.dtype)
-    values, vectors = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+    centred = (rows - (share @ rows).astype(rows.dtype)) * roots[:, None].astype(rows.dtype)
+    kernel = (centred @ centred.T).astype(np.float64)
+    constant = np.sqrt(share)
+    # The kernel has nothing in this direction but rounding errors: put beyond all others, it is the last one below.
+    across = kernel @ constant
+    kernel -= np.outer(constant, across) + np.outer(across, constant)
+    kernel += np.outer(constant, constant) * (constant @ across + np.trace(kernel) + 1.0)
+    values, vectors = np.linalg.eigh(kernel)
     values = np.maximum(values, 0.0)
-    return np.asarray(np.square(vectors) @ (values / (values + max(alpha, 1e-12 * values.max(initial=1.0)))) + share)
+    penalty = max(alpha, 1e-12 * values.max(initial=1.0))
+    left = penalty / (values + penalty)
+    left[-1] = 0.0
+    goals = (targets - share @ targets) * roots[:, None]
+    residuals = vectors @ (left[:, None] * (vectors.T @ goals)) / roots[:, None]
+    return np.asarray(targets - residuals / np.maximum(np.square(vectors) @ left, 1e-300)[:, None])
