@@ -195,6 +195,22 @@ def test_without_reach_the_order_stays_and_long_texts_are_cut_in_pieces():
     assert [word for word in said if word < 0] == [-1, -3, -5]
 
 
+def test_nothing_jumps_over_a_wall():
+    table, model = tiny()
+    free = Weights(jump=0.0, reach=20)
+    for _ in range(20):
+        sentence = RANDOM.integers(0, 3, 6)
+        walled = np.concatenate([sentence[:3], [3], sentence[3:]])
+        walls = np.arange(7) == 3
+        said = translate(walled, table, model, free, walls=walls, stack=500)
+        assert -4 in said
+        plain = Weights(language=0.0, jump=0.0, reach=20)
+        parts = [translate(part, table, model, plain, stack=500) for part in (sentence[:3], sentence[3:])]
+        alone = translate(walled, table, model, plain, walls=walls, stack=500)
+        place = alone.index(-4)
+        assert [sorted(alone[:place]), sorted(alone[place + 1 :])] == [sorted(part) for part in parts]
+
+
 def test_empty_sides_are_no_harm():
     empty, some = np.zeros(0, np.int32), np.array([1, 0], np.int32)
     left, right = Sentences.of([empty, some, some], 2), Sentences.of([some, empty, some], 2)

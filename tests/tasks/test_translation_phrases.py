@@ -86,6 +86,14 @@ def test_states_of_strangers_are_refused(translator, name, change):
     assert "\n" not in str(error.value)
 
 
+def test_the_first_letter_is_as_in_the_source_where_the_language_allows():
+    pairs = [("Move the song", "Déplacer le chant"), ("to move", "de déplacer"), ("we move it", "nous le déplacer"),
+             ("House", "Haus"), ("the House", "das Haus")] * 3
+    some = PhraseTranslator.fit("english", [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    assert some._begun_alike("Déplacer le chant", "move") == "déplacer le chant"
+    assert some._begun_alike("Haus", "house") == "Haus" and some._begun_alike("das", "The") == "Das"
+
+
 def test_sentences_too_long_to_link_leave_a_translator_that_copies():
     long = " ".join(["word"] * 50)
     some = PhraseTranslator.fit("english", [long] * 3, [long] * 3)

@@ -46,21 +46,24 @@ class Weights:
 
 
 def translate(
-    sentence: np.ndarray, table: PhraseTable, model: KneserNey, weights: Weights, *, stack: int = STACK,
-    options: int = OPTIONS,
+    sentence: np.ndarray, table: PhraseTable, model: KneserNey, weights: Weights, *, walls: np.ndarray | None = None,
+    stack: int = STACK, options: int = OPTIONS,
 ) -> list[int]:
     """The best translation of source words, int (n,), as target words; a source word i without one is −1 − i.
 
-    Numbers of target words are those of the model, in which 0 is the boundary of sentences.
+    Numbers of target words are those of the model, in which 0 is the boundary of sentences. walls, bool (n,): source
+    words that nothing jumps over, such as the full stop (Koehn & Haddow 2009, "Edinburgh's Submission to all Tracks").
     """
     sentence = np.asarray(sentence, np.int32)
+    walls = np.zeros(len(sentence), np.bool_) if walls is None else walls
     phrases = (table.keys, table.starts, table.ends, table.words, table.features)
     ngrams = (model.tokens, model.first, model.suffix, model.probability, model.backoff, model.vocabulary)
     numbers = np.array(astuple(weights), np.float64)
     written: list[int] = []
     for start in range(0, len(sentence), LONGEST):
         part = sentence[start : start + LONGEST]
-        found = _search(part, phrases, ngrams, model.start, numbers, stack, options)
+        wall = walls[start : start + LONGEST]
+        found = _search(part, wall, phrases, ngrams, model.start, numbers, stack, options)
         written += [word if word >= 0 else word - start for word in found]
     return written
 
@@ -169,7 +172,7 @@ def _rest(mask, size, costs):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _search(sentence, phrases, ngrams, root, weights, stack, kept):  # type: ignore[no-untyped-def]
+def _search(sentence, walls, phrases, ngrams, root, weights, stack, kept):  # type: ignore[no-untyped-def]
     """Stacks by the number of translated words; then the best of the last, read backwards.
 
     A hypothesis: values (score, score with the rest), state (translated words as bits, node of the n-gram model, end of
@@ -189,7 +192,12 @@ def _search(sentence, phrases, ngrams, root, weights, stack, kept):  # type: ign
             gap = 0
             while (mask >> gap) & 1:
                 gap += 1
+            wall = gap  # nothing from here on may be translated before the gap is
+            while wall < size and not walls[wall]:
+                wall += 1
             for start in range(gap, min(size, gap + reach + 1)):
+                if start > gap and start >= wall:
+                    break
                 if (mask >> start) & 1:
                     continue
                 for option in range(places[start, 0], places[start, 6]):
@@ -197,7 +205,7 @@ def _search(sentence, phrases, ngrams, root, weights, stack, kept):  # type: ign
                     span = ((np.int64(1) << (end - start)) - 1) << start
                     if mask & span:
                         break
-                    if start > gap and end - gap > reach + 1:
+                    if start > gap and (end - gap > reach + 1 or end > wall):
                         continue
                     language, at = _written(phrases, ngrams, found[option, 2], node)
                     target = done + end - start

@@ -5,6 +5,7 @@ so that spaces come back as the target language sets them. Literals are markers,
 The source is read in lower case, which is worth more than what its capitals tell.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ from gradatim.tasks.translation_members import MOST_WORDS_TAUGHT, Read, answered
 
 JOIN = "\uffed"
 LINE = "\n"
+WALLS = frozenset(".!?:;…")
+OFTEN = 0.2  # of the uses of a word with a capital, from which one without is usual
 ORDER = 4  # of the n-gram model
 MOST_LINKED = 40  # words of a sentence that phrases are read off from
 
@@ -125,12 +128,32 @@ class PhraseTranslator:
             return text
         unknown = len(self.source_words)
         found = translate(np.array([self.numbers.get(token.lower(), unknown) for token in tokens], np.int32),
-                          self.table, self.model, self.weights)
+                          self.table, self.model, self.weights,
+                          walls=np.array([token.strip(JOIN) in WALLS for token in tokens], np.bool_))
         said = joined([self.target_words[word] if word >= 0 else tokens[-1 - word] for word in found])
-        if text.lstrip()[:1].isupper() and said[:1].islower():
-            said = said[0].upper() + said[1:]
+        said = self._begun_alike(said, text.lstrip())
         before, after = len(text) - len(text.lstrip()), len(text.rstrip())
         return text[:before] + restore(said, hidden.literals) + text[after:]
+
+    def _begun_alike(self, said: str, text: str) -> str:
+        """With a capital where the source has one; without, where the word is often written so."""
+        if text[:1].isupper() and said[:1].islower():
+            return said[0].upper() + said[1:]
+        if text[:1].islower() and said[:1].isupper():
+            word = spaced_tokens(said)[0]
+            small = word[0].lower() + word[1:]
+            if self._uses(small) > OFTEN * self._uses(word):
+                return said[0].lower() + said[1:]
+        return said
+
+    def _uses(self, word: str) -> int:
+        """How many different words a target word follows."""
+        place = bisect_left(self.target_words, word, 1)
+        if place == len(self.target_words) or self.target_words[place] != word:
+            return 0
+        words = self.model.tokens[1 : 1 + self.model.levels[1]]
+        found = int(np.searchsorted(words, place))
+        return int(self.model.counts[1 + found]) if found < len(words) and words[found] == place else 0
 
     def answer(self, source: Source) -> np.ndarray:
         """Texts, object (N,)."""
