@@ -10,6 +10,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from gradatim.errors import ArtifactError
 from gradatim.estimators.hydra import Hydra, MultiRocketHydra, sparse_moments, spread_of
 from gradatim.estimators.ridge_classifier import RidgeClassifier
+from gradatim.estimators.rocket import MultiRocket
 from gradatim.estimators.series_rows import series_rows
 from gradatim.estimators.state import estimator_from_state, estimator_to_state
 
@@ -111,8 +112,11 @@ def test_both_side_by_side() -> None:
     model = MultiRocketHydra(features=1344, groups=4, random_state=3)
     found = model.fit_transform(rows)
     np.testing.assert_array_equal(found, model.transform(rows))
-    np.testing.assert_array_equal(found[:, model.rocket_.width :],
-                                  Hydra(groups=4, standardise=True, random_state=3).fit_transform(rows))
+    first, second = model.rocket_.width, model.hydra_.width
+    alone = Hydra(groups=4, standardise=True, random_state=3).fit_transform(rows)
+    np.testing.assert_allclose(found[:, first:], alone * ((first + second) / (2 * second)) ** 0.5)
+    alone = MultiRocket(features=1344, standardise=True, random_state=3).fit_transform(rows)
+    np.testing.assert_allclose(found[:, :first], alone * ((first + second) / (2 * first)) ** 0.5)
     assert found.shape[1] == model.width == len(model.get_feature_names_out())
     assert (found != MultiRocketHydra(features=1344, groups=4, random_state=4).fit_transform(rows)).any()
 
