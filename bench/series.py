@@ -173,7 +173,7 @@ def by_warping(training: list[np.ndarray], labels: np.ndarray) -> Callable[[list
 
 
 BOTH = "MultiRocket + Hydra + ridge"
-EQUAL = "the same, equal lengths"
+EQUAL = "the same at equal lengths"
 OURS: dict[str, Callable[..., Any]] = {
     BOTH: by_kernels("MultiRocketHydra"), "Hydra + ridge": by_kernels("Hydra"),
     "MultiRocket + ridge": by_kernels("MultiRocket"), "MiniRocket + ridge": by_kernels("MiniRocket"),
@@ -222,7 +222,7 @@ def page(facts: dict[str, Any]) -> str:
     if facts["sets"]:
         names = [name for name in NAMES if any(name in entry["methods"] for entry in facts["sets"].values())]
         lines += ["Accuracy on the archive's test rows (processor seconds of fitting and answering). Rows of unequal "
-                  "lengths are given to us as they are; 'equal lengths' and aeon read the archive's files of one "
+                  "lengths are given to us as they are; 'at equal lengths' and aeon read the archive's files of one "
                   "length.", "",
                   "| set (training rows, channels × steps) | " + " | ".join(names) + " |",
                   "|---" * (len(names) + 1) + "|"]
