@@ -100,6 +100,7 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
              "difference": difference(errors["gradatim"], values, rolling.test.series)} for key, values in
             errors.items()]
     return {"series": len(panel), "windows": len(windows), "horizon": horizon, "season": task.season,
+            "shorter": shorter,
             "answer": run.facts["answer"]["name"], "coverage": coverage, "models": options.models, "rows": rows}
 
 
@@ -155,6 +156,15 @@ def growth() -> list[dict[str, Any]]:
     return found
 
 
+def peers_note(entry: dict[str, Any]) -> str:
+    """Which seasons the peers were given, where the season is longer than AutoETS takes."""
+    if entry["season"] <= 24:
+        return ""
+    if entry.get("shorter"):
+        return f" AutoETS, which takes 24 steps at most, was given {max(entry['shorter'])}; one MSTL all seasons."
+    return " The peers were given this one season; AutoETS, which takes 24 steps at most, none."
+
+
 def page(result: dict[str, Any]) -> str:
     """The tables in Markdown."""
     lines = ["# Forecasting: real series, rolling origins", "",
@@ -164,7 +174,7 @@ def page(result: dict[str, Any]) -> str:
     for name, entry in result["sets"].items():
         lines += [f"## {name}: {entry['series']} series, {entry['windows']} windows of {entry['horizon']} steps", "",
                   f"Season {entry['season']}. Chosen: {entry['answer']}. Coverage of the 80 % interval "
-                  f"{entry['coverage']:.0%}. Candidates: {entry['models']}.", "",
+                  f"{entry['coverage']:.0%}. Candidates: {entry['models']}.{peers_note(entry)}", "",
                   "| forecast | MASE | difference | seconds |", "|---|---|---|---|"]
         for row in entry["rows"]:
             gain, low, high = row["difference"]
