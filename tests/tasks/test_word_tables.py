@@ -178,3 +178,9 @@ def test_what_is_too_wide_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "a.vec").write_text("sun 1 2 3 4\n")
     with pytest.raises(DataError, match="at most 3 numbers a word"):
         word_tables.vectors_of(str(tmp_path / "a.vec"))
+
+
+def test_fine_tuning_trains_the_vectors_on(table: pl.DataFrame, vectors: Path) -> None:
+    run = fitted(table, f"words:{vectors}", fine_tune=True)
+    assert "network" in {one["name"] for one in run.facts["candidates"]}
+    assert run.predict(table.head(2)).frame.height == 2
