@@ -162,7 +162,7 @@ def peers_note(entry: dict[str, Any]) -> str:
         return ""
     if entry.get("shorter"):
         return f" AutoETS, which takes 24 steps at most, was given {max(entry['shorter'])}; one MSTL all seasons."
-    return " The peers were given this one season; AutoETS, which takes 24 steps at most, none."
+    return " The peers were given this one season; AutoETS, which takes 24 steps at most, none." + entry.get("note", "")
 
 
 def page(result: dict[str, Any]) -> str:
