@@ -40,6 +40,7 @@ OPTIONS = {
 }
 MOST_VOCABULARY = 100_000
 FEWEST_TEXTS = 6
+LEARNED = ("its texts are what is learned",)
 METRICS = ("bits_per_character", "perplexity")
 
 
@@ -156,12 +157,13 @@ def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Tabl
     if name not in [column.name for column in schema.columns]:
         known = ", ".join(column.name for column in schema.columns)
         raise SchemaError(f"--option column={name}: expected a column among {known}")
-    texts = sum(bool(cell) for cell in table.cells(name))
-    if texts < FEWEST_TEXTS:
+    learned = any(column.name == name and column.why == LEARNED for column in schema.columns)  # a fitted run's schema
+    texts = sum(bool(cell) for cell in table.cells(name)) if name in table.frame.columns else 0
+    if not learned and texts < FEWEST_TEXTS:
         raise DataError(f"{table.source}: expected at least {FEWEST_TEXTS} texts, to learn from some and to test on "
                         f"others, found {texts}; part the text with blank lines or lines of '%', or give more")
     columns = tuple(
-        replace(column, kind="text", role="input", options={}, why=("its texts are what is learned",))
+        replace(column, kind="text", role="input", options={}, why=LEARNED)
         if column.name == name else
         column if column.role in ("group", "id", "time") else
         replace(column, role="ignore", why=("a language model reads one column of text",))
