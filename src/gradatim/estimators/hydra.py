@@ -171,8 +171,9 @@ class MultiRocketHydra(TransformerMixin, BaseEstimator):
     """The features of MultiRocket and of Hydra side by side, for a ridge classifier.
 
     Each feature is brought to one scale and each of the two parts to the same weight, mean square 1 over all: joined as
-    they are (as the paper does) the many features of MultiRocket drown the fewer of Hydra, and leaving rows out finds
-    no set where that is better. features: of MultiRocket; kernels, groups: of Hydra; X as in
+    they are (as the paper does) the many features of MultiRocket drown the fewer of Hydra. On five sets of the archive
+    that were tried, training rows left out were mistaken less often for it on three and never more often; over the
+    test rows of eight sets it is a draw. features: of MultiRocket; kernels, groups: of Hydra; X as in
     `series_rows.series_rows`. Fitted: rocket_, hydra_.
 
     >>> rows = np.sin(np.arange(60.0) * np.array([[0.2], [0.5], [0.9]]))
