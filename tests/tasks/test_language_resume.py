@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-FIT = ["fit", "corpus.txt", "--task", "language-model", "--epochs", "20", "--seed", "1"]
+FIT = ["fit", "corpus.txt", "--task", "language-model", "--epochs", "20", "--seed", "1",
+       "--option", "order=2"]
 
 
 def write_corpus(path: Path) -> None:
-    """Sentences whose last word follows from the first, which 9 characters before it do not show."""
+    """Sentences whose last word follows from the first: more than pairs of characters know."""
     random = np.random.default_rng(0)
     beasts, homes = ("cat", "dog", "cow", "fox"), ("basket.", "kennel.", "stable.", "burrow.")
     texts = []
