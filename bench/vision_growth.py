@@ -4,8 +4,8 @@
 
 From the middle (28 pixels, 128 pictures, 3 blocks) one number changes at a time. Ours: the step of a run as
 `device.choose` places it (bfloat16, channels last, its optimiser); the loops: AdamW, fused, in bfloat16 and float32.
-Same first weights, uint8 pictures in memory; milliseconds a step of the clock, medians of turns. The last row of a sweep
-is the exponent p of time ∝ sizeᵖ over its larger half.
+Same first weights, uint8 pictures in memory; milliseconds a step of the clock, medians of turns. The last row of a
+sweep is the exponent p of time ∝ sizeᵖ over its larger half.
 """
 
 import argparse

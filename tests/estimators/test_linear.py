@@ -84,6 +84,17 @@ def test_leave_one_out_error_is_that_of_leaving_rows_out(shape, targets, fit_int
     assert model.alpha_ == alphas[int(np.argmin(errors))]
 
 
+def test_leave_one_out_error_of_many_columns_survives_a_tiny_penalty():
+    # 1 − hat value is about 1e-9 here: taken from one, it would be rounding.
+    X, y, _ = problem(20, 300)
+    model = Ridge(alpha="auto", alphas=[1e-6, 1e-3]).fit(X, y)
+    rest = [np.delete(np.arange(20), row) for row in range(20)]
+    for found, alpha in zip(model.leave_one_out_error_, (1e-6, 1e-3)):
+        peers = [sklearn.linear_model.Ridge(alpha=alpha, solver="svd").fit(X[kept], y[kept]) for kept in rest]
+        wanted = np.mean([(y[row] - peer.predict(X[[row]])[0]) ** 2 for row, peer in enumerate(peers)])
+        np.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
 def test_chosen_penalty_is_that_of_ridge_cv():
     X, y, _ = problem(60, 25, 2)
     alphas = np.logspace(-3, 3, 13)

@@ -79,7 +79,8 @@ def fit(
         COLUMN=KIND where the guess is wrong: number, category, text, image, audio, series, of the target also boxes,
         points, tags; repeat for more.
     encoder
-        X=ADDRESS[:WEIGHTS]: the network for a column or a kind, as image=resnet18 or text=minilm:pretrained; repeat for
+        X=ADDRESS[:WEIGHTS]: the network for a column or a kind, as image=resnet18, text=minilm:pretrained or
+        text=words:vectors.vec; repeat for
         more.
     fusion
         concatenation or attention.
@@ -203,8 +204,11 @@ def show_candidates(facts: dict[str, Any]) -> None:
          f"{c['weight']:.0%}" if c["chosen"] else "", c.get("note", ""))
         for c in facts["candidates"]
     ]
+    from gradatim.evaluate.metrics import METRICS
+
     metric = facts["candidates"][0]["metric"]
-    show_table(f"Candidates: {metric} on rows held out from their fit",
+    title = METRICS[metric].title if metric in METRICS else metric
+    show_table(f"Candidates: {title} on rows held out from their fit",
                ("candidate", metric, "95 % interval", "seconds", "weight", "note"), rows)
 
 

@@ -160,26 +160,28 @@ def leave_one_out(
     tall = X.shape[1] <= X.shape[0]
     matrix = gram.gram(X, means, weights) if tall else gram.kernel(X, means, weights)
     values, vectors = np.linalg.eigh(matrix)
-    values = np.maximum(values, 0)
+    values = np.where(values > len(values) * np.finfo(np.float64).eps * values.max(initial=0.0), values, 0.0)
     if tall:
         moment = vectors.T @ gram.centred_transpose_product(X, means, targets * weights[:, None])
     else:
-        moment = np.sqrt(values)[:, None] * (vectors.T @ scaled)
+        moment = vectors.T @ scaled
     grid = _grid(values, alphas)
     shrink = 1 / (values[:, None] + grid)
     # All penalties in one product: (axes, penalties · targets).
-    shrunk = (shrink[:, :, None] * moment[:, None, :]).reshape(len(values), -1)
+    shrunk = ((shrink if tall else grid * shrink)[:, :, None] * moment[:, None, :]).reshape(len(values), -1)
     base = weights / weights.sum() if fit_intercept else np.zeros(len(weights))
     errors = np.zeros(len(grid))
     for start in range(0, X.shape[0], gram.BLOCK):
         part = slice(start, start + gram.BLOCK)
         if tall:
             rotated = gram.centred_product(X[part], means, vectors) * np.sqrt(weights[part])[:, None]
+            left = 1 - base[part, None] - rotated**2 @ shrink
+            residual = scaled[part, None, :] - (rotated @ shrunk).reshape(len(left), len(grid), -1)
         else:
-            rotated = vectors[part] * np.sqrt(values)
-        left = np.maximum(1 - base[part, None] - rotated**2 @ shrink, 1e-12)
-        fitted = (rotated @ shrunk).reshape(len(left), len(grid), -1)
-        errors += np.einsum("ngt,ng->g", (scaled[part, None, :] - fitted) ** 2, left**-2)
+            # 1 − λ/(λ+α) is α/(λ+α), which takes no number from one that nearly equals it; Σₖ vᵢₖ² = 1.
+            left = vectors[part] ** 2 @ (grid * shrink) - base[part, None]
+            residual = (vectors[part] @ shrunk).reshape(len(left), len(grid), -1)
+        errors += np.einsum("ngt,ng->g", residual**2, np.maximum(left, 1e-12) ** -2)
     return grid, errors / (weights.sum() * targets.shape[1])
 
 

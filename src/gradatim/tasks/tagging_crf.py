@@ -105,7 +105,7 @@ class ChainObjective:
     """Value and gradient of the regularised negative log-likelihood in one flat vector of parameters.
 
     A feature has a weight for each tag that it was seen with in training, as in CRFsuite; the others are 0. That is a
-    tenth of all pairs, and no worse.
+    tenth of all pairs.
     """
 
     def __init__(
