@@ -51,7 +51,7 @@ def test_the_svg_moves_with_frames(monkeypatch, tmp_path: Path):
 
 @pytest.mark.parametrize(("words", "says"), [
     (["__import__('os').system('true')"], "function"), (["a"], "value for it"), (["a", "a"], "NAME=VALUE"),
-    (["a", "a=x"], "number"), (["a", "a=1", "a=2"], "two for one"),
+    (["a", "a=x"], "number"), (["a", "a=1", "a=2"], "once"),
     (["a*2", "a=1", "-o", "a.pdf"], ".svg, .html, .png"),
     (["a*2", "a=1", "--direction", "up"], "right or down"), (["9**9**9*a", "a=1"], "power"), (["a*2", "a=1,2"], "sum"),
 ])

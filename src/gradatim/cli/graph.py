@@ -51,8 +51,6 @@ def graph(
     if direction not in (None, "right", "down"):
         raise GradatimError(f"--direction: expected right or down, received '{direction}'")
     given = pairs(values, "values")
-    if len(given) < len(values):
-        raise GradatimError("expected one value for each name, received two for one of them")
     seen = graph_of(evaluate(formula, {name: parse_value(name, text) for name, text in given.items()}))
     if json:
         steps = seen.frames(svg=False) if frames else []
