@@ -1,12 +1,9 @@
 """A run that is killed goes on and ends with the same bits; Ctrl-C leaves a run that can go on."""
 
 import csv
-import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +14,7 @@ from safetensors import safe_open
 
 from gradatim.cli import main
 from gradatim.train.hooks import Checkpoint
+from killing import done, killed, same_files, signalled, start
 
 EPOCHS = 40
 FIT = ["fit", "train.csv", "--target", "y", "--epochs", str(EPOCHS), "--ledger", "none", "--seed", "1"]
@@ -34,37 +32,6 @@ def write_table(path: Path) -> Path:
     return path
 
 
-def start(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    command = [sys.executable, "-m", "gradatim", *arguments]
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def done(arguments: list[str], folder: Path) -> None:
-    process = start(arguments, folder)
-    _, said = process.communicate(timeout=240)
-    assert process.returncode == 0, said
-
-
-def signalled(process: subprocess.Popen[str], stage: Path, number: int, *, after: int = 2) -> tuple[int, str]:
-    """Send a signal once `stage` holds its checkpoint of epoch `after`; returns exit code and standard error."""
-    limit = time.monotonic() + 240
-    while len(list(stage.glob("checkpoint-*.json"))) < after and process.poll() is None:
-        assert time.monotonic() < limit, "no checkpoint came"
-        time.sleep(0.002)
-    process.send_signal(number)
-    _, said = process.communicate(timeout=120)
-    return process.returncode, said
-
-
-def history(run: Path) -> list[dict[str, str]]:
-    """history.csv without what the clock measured."""
-    with open(run / "history.csv", newline="") as file:
-        return [{name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(file)]
-
-
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nobody interrupted; train.csv lies beside it."""
@@ -77,20 +44,13 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_killed_twice_and_resumed_ends_with_the_same_bits(unbroken: Path, tmp_path: Path) -> None:
     write_table(tmp_path / "train.csv")
     run = tmp_path / "run"
-    code, said = signalled(start([*FIT, "-o", "run"], tmp_path), run / "checkpoints" / "network-1", signal.SIGKILL)
-    assert code == -signal.SIGKILL, said
-    assert not (run / "artifact.json").exists()
-    code, said = signalled(start(["fit", "--resume", "run"], tmp_path), run / "checkpoints" / "refit-1", signal.SIGKILL)
-    assert code == -signal.SIGKILL, said
-    assert not (run / "artifact.json").exists()
+    killed([*FIT, "-o", "run"], tmp_path, "network-1")
+    killed(["fit", "--resume", "run"], tmp_path, "refit-1")
     done(["fit", "--resume", "run"], tmp_path)
     with safe_open(run / "weights.safetensors", framework="pt") as weights:
         assert any("encoders" in name for name in weights.keys()), "this table should choose the network"  # noqa: SIM118
-    assert (run / "weights.safetensors").read_bytes() == (unbroken / "weights.safetensors").read_bytes()
-    for name in ("predictions/development.csv", "predictions/test.csv", "schema.json"):
-        assert (run / name).read_bytes() == (unbroken / name).read_bytes(), name
-    assert history(run) == history(unbroken)
-    assert not (run / "checkpoints").exists()
+    names = ("weights.safetensors", "predictions/development.csv", "predictions/test.csv", "schema.json")
+    same_files(unbroken, run, names)
 
 
 @pytest.mark.parametrize("resumed", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -98,7 +58,7 @@ def test_ctrl_c_leaves_a_run_that_can_go_on(resumed: bool, unbroken: Path, tmp_p
     write_table(tmp_path / "train.csv")
     run = tmp_path / "run"
     process = start([*FIT, "-o", "run", "--quiet"], tmp_path)
-    code, said = signalled(process, run / "checkpoints" / "network-1", signal.SIGINT)
+    code, said = signalled(process, run, "network-1", signal.SIGINT)
     assert code == 130, said
     assert said.strip().splitlines() == ["gradatim: interrupted; go on with `gradatim fit --resume run`"]
     assert list((run / "checkpoints" / "network-1").glob("checkpoint-*.json"))

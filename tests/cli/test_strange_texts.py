@@ -1,12 +1,8 @@
 """Translation and tagging met by a stranger: one plain line and exit code 2, or a run that lists what was wrong."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +10,7 @@ from typing import Any
 import pytest
 
 from gradatim.cli import main
+from killing import done, killed, same_files
 
 PAIRS = [(f"{verb} the {kind} {thing}", f"{ding} {art} {tu}") for verb, tu in
          (("open", "öffne"), ("close", "schließe"), ("save", "sichere"))
@@ -160,22 +157,12 @@ def test_a_run_folder_of_a_stranger_is_refused(tmp_path, monkeypatch, capsys):
     ([*TAG[:4], "--option", "hidden=32"], "train.conll", conll(), "recurrent tagger"),
 ])
 def test_killed_while_the_network_learns_it_ends_with_the_same_bits(words, name, content, stage, tmp_path):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    fit = [sys.executable, "-m", "gradatim", *words, "--epochs", "12", "--seed", "1", "--ledger", "none", "-o", "run"]
-    for folder in ("whole", "killed"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / name).write_text(content)
-    subprocess.run(fit, cwd=tmp_path / "whole", env=environment, check=True, capture_output=True, timeout=500)
-    process = subprocess.Popen(fit, cwd=tmp_path / "killed", env=environment, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
-    folder, limit = tmp_path / "killed" / "run" / "checkpoints", time.monotonic() + 400
-    while process.poll() is None and len(list(folder.glob(f"*{stage.split()[0]}*/checkpoint-*.json"))) < 2:
-        assert time.monotonic() < limit, "no checkpoint came"
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    again = [sys.executable, "-m", "gradatim", "fit", "--resume", "run"]
-    subprocess.run(again, cwd=tmp_path / "killed", env=environment, check=True, capture_output=True, timeout=500)
-    for file in ("weights.safetensors", "predictions/test.csv"):
-        one, other = ((tmp_path / folder / "run" / file).read_bytes() for folder in ("whole", "killed"))
-        assert one == other, file
+    fit = [*words, "--epochs", "12", "--seed", "1", "--ledger", "none", "-o", "run"]
+    whole, broken = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, broken):
+        folder.mkdir()
+        (folder / name).write_text(content)
+    done(fit, whole)
+    killed(fit, broken, f"*{stage.split()[0]}*")
+    done(["fit", "--resume", "run"], broken)
+    same_files(whole / "run", broken / "run", ("weights.safetensors", "predictions/test.csv"))

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
 from gradatim.errors import ArtifactError
+from gradatim.estimators.hydra import Hydra
 from gradatim.estimators.ridge_classifier import RidgeClassifier, left_out_scores
 from gradatim.estimators.rocket import MiniRocket, MultiRocket, dilations
 from gradatim.estimators.series_rows import series_rows
@@ -80,10 +81,11 @@ def test_float32_gives_nearly_the_shares_of_float64() -> None:
     assert (np.abs(single - model.transform(rows)) > 1e-6).mean() < 0.01  # a value on the very edge of a bias
 
 
-def test_padding_neighbours_and_threads_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("model", [MultiRocket(features=1344, standardise=True), Hydra(groups=8, standardise=True)])
+def test_padding_neighbours_and_threads_do_not_matter(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     source = np.random.default_rng(0)
-    rows = [source.normal(size=(2, length)) for length in (50, 20, 33)] * 8
-    model = MultiRocket(features=1344, standardise=True).fit(rows)
+    rows = [source.normal(size=(2, length)) for length in (90, 20, 33)] * 8
+    model = clone(model).fit(rows)
     together = model.transform(rows)
     np.testing.assert_array_equal(together[1], model.transform([rows[1]])[0])
     values, lengths = series_rows(rows)

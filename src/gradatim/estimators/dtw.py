@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gradatim.estimators.dtw_kernels import envelope, search, warped
 from gradatim.estimators.row_threads import in_parts
-from gradatim.estimators.series_rows import dimensions, series_rows
+from gradatim.estimators.series_rows import dimensions, series_rows, series_tags
 from gradatim.estimators.validation import damaged, expect_array, expect_classes, expect_count
 
 WINDOWS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2)
@@ -59,10 +59,7 @@ class DTWNeighborsClassifier(ClassifierMixin, BaseEstimator):
         self.window = window
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.three_d_array = True
-        return tags
+        return series_tags(super().__sklearn_tags__())
 
     def fit(self, X: Any, y: Any) -> Self:
         """Keep the rows; choose the window where it is "auto"."""

@@ -25,7 +25,7 @@ from gradatim.estimators.features.scale import check_moments
 from gradatim.estimators.hydra_kernels import TAPS, compete
 from gradatim.estimators.rocket import MultiRocket, differences
 from gradatim.estimators.row_threads import in_parts
-from gradatim.estimators.series_rows import validated_rows
+from gradatim.estimators.series_rows import series_tags, validated_rows
 from gradatim.estimators.validation import damaged, expect_array, expect_count
 
 KERNELS, MOST_GROUPS = 8, 64  # of a group and of a dilation, as in the paper
@@ -58,10 +58,7 @@ class Hydra(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.three_d_array = True
-        return tags
+        return series_tags(super().__sklearn_tags__())
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Draw the kernels; learn unit and length of the rows; y is not looked at."""
@@ -190,10 +187,7 @@ class MultiRocketHydra(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.three_d_array = True
-        return tags
+        return series_tags(super().__sklearn_tags__())
 
     @property
     def channels_(self) -> int:

@@ -23,7 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from gradatim.estimators.features.scale import check_moments, moments
 from gradatim.estimators.rocket_kernels import PLACES, TAPS, quantiles, signals, transform
 from gradatim.estimators.row_threads import in_parts
-from gradatim.estimators.series_rows import validated_rows
+from gradatim.estimators.series_rows import series_tags, validated_rows
 from gradatim.estimators.validation import damaged, expect_array, expect_count
 
 MOST_DILATIONS = 32
@@ -43,10 +43,7 @@ class _Rocket(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.three_d_array = True
-        return tags
+        return series_tags(super().__sklearn_tags__())
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Choose dilations, channels and biases from rows; y is not looked at."""

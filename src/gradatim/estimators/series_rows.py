@@ -14,6 +14,13 @@ from sklearn.utils.validation import validate_data
 MOST_CHANNELS = 4096
 
 
+def series_tags(tags: Any) -> Any:
+    """scikit-learn's tags of an estimator that takes rows of series."""
+    tags.input_tags.allow_nan = True
+    tags.input_tags.three_d_array = True
+    return tags
+
+
 def series_rows(X: Any, channels: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Values (n, C, T) float32 or float64, zero beyond each row's end, and lengths (n,) int64.
 
