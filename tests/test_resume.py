@@ -110,7 +110,7 @@ def test_changed_data_and_a_run_in_the_way_are_refused(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("gradatim.tasks.training.fit", interrupted)
+        patch.setattr("gradatim.tasks.budget.fit", interrupted)
         patch.setattr(sys, "argv", ["gradatim", *FIT, "-o", "run"])
         with pytest.raises(SystemExit) as caught:
             main()

@@ -2,11 +2,19 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from gradatim.errors import GradatimError
-from gradatim.train.schedule import SCHEDULES, make_schedule, one_cycle, scale_learning_rate, with_warmup
+from gradatim.train.schedule import (
+    SCHEDULES,
+    SchedulePosition,
+    make_schedule,
+    one_cycle,
+    scale_learning_rate,
+    with_warmup,
+)
 
 STEPS = range(0, 100, 7)
 FORMULAS = {
@@ -69,3 +77,21 @@ def test_batch_rule_and_errors():
     with pytest.raises(GradatimError, match="slope"):
         make_schedule("linear", 10, options={"slope": 2})
     assert with_warmup(lambda t: 0.5, 0)(0) == 0.5
+
+
+def test_a_schedule_may_be_shortened_again_and_always_comes_to_its_end():
+    position = SchedulePosition(200)
+    position.shorten(50, 150)
+    position.shorten(100, 120)
+    places = [position.at(step) for step in range(120)]
+    assert places[:50] == list(range(50)) and places[-1] == 199
+    assert places[100] == pytest.approx(50 + 50 * 149 / 99)
+    assert np.allclose(np.diff(places[50:101]), 149 / 99) and np.allclose(np.diff(places[100:]), np.diff(places)[-1])
+    again = SchedulePosition(200)
+    again.restore(position.to_json())
+    assert [again.at(step) for step in range(120)] == places
+    position.shorten(110, 111)
+    assert position.at(110) == 199
+    for step, total in ((111, 111), (111, 112)):
+        with pytest.raises(GradatimError, match="expected a total above step 111 and at most 111"):
+            position.shorten(step, total)

@@ -12,6 +12,7 @@ from gradatim.data.batch import Batch
 from gradatim.estimators.ngram import BOUNDARY
 from gradatim.randomness import generator
 from gradatim.train.plan import Plan
+from gradatim.train.schedule import SchedulePosition
 from gradatim.train.steps import Supervised
 
 TEXT = "text"
@@ -90,6 +91,11 @@ class NextTokenStep:
     def optimizer(self) -> torch.optim.Optimizer:
         """That of the weights, whose rate the history notes."""
         return self.inner.optimizer
+
+    @property
+    def position(self) -> SchedulePosition:
+        """Where the steps stand on the schedule."""
+        return self.inner.position
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """One update of the weights from one window."""

@@ -36,6 +36,10 @@ class Memo:
                 write_json(self.folder / "decisions.json", self.decisions)
         return self.decisions[name]
 
+    def known(self, name: str) -> Any:
+        """The stored decision; None where there is none yet."""
+        return self.decisions.get(name)
+
     def stage(self, name: str) -> Path | None:
         """The folder in which a stage keeps its checkpoints."""
         return None if self.folder is None else self.folder / name

@@ -19,6 +19,7 @@ from gradatim.data.codecs import Codec, codec_for
 from gradatim.data.loader import Encoded, batch_order
 from gradatim.models.address import build, load_weights
 from gradatim.randomness import seed_of
+from gradatim.tasks.budget import TrainingResult, Watch, train_within_budget
 from gradatim.tasks.choose import Candidate
 from gradatim.tasks.frozen import encoder_of
 from gradatim.tasks.heads import DECODED
@@ -26,11 +27,7 @@ from gradatim.tasks.network import NetworkMember, blueprint_of
 from gradatim.tasks.placed import as_placed
 from gradatim.tasks.planning import Epochs, decide
 from gradatim.tasks.word_tables import begin_with, is_words, network_codec
-from gradatim.train.checkpoint import load_checkpoint
 from gradatim.train.finetune import Thaw, thaw_schedule
-from gradatim.train.history import History
-from gradatim.train.hooks import Checkpoint, Deadline, EarlyStop, KeepBest, Progress
-from gradatim.train.loop import fit
 from gradatim.train.plan import Plan
 from gradatim.train.steps import Supervised
 
@@ -38,6 +35,8 @@ if TYPE_CHECKING:
     from gradatim.tasks.supervised import Line
 
 MONITOR = "development_loss"
+SHARE_KEPT = 0.02  # of the time is kept back for answers
+REFIT_SHARE = 0.9  # of its planned steps a refit must have taken to stand in for what was scored
 
 
 class NetworkTrainer:
@@ -63,7 +62,7 @@ class NetworkTrainer:
         place = {int(row): number for number, row in enumerate(compared)}
         began = time.perf_counter()
         for number, (rows, held) in enumerate(line.parts[: settings["networks"]]):
-            member = self.train(f"network-{number + 1}", rows, held, Plan.from_json(settings["plan"]))
+            member, _ = self.train(f"network-{number + 1}", rows, held, Plan.from_json(settings["plan"]))
             members.append(member)
             where = [place[int(row)] for row in held]
             answers[where] = member.answer_rows(self.encoded(member.codecs), held)
@@ -176,8 +175,9 @@ class NetworkTrainer:
             found[column.name] = options if asked is None else asked.of(column.name, column.kind, options)
         return found
 
-    def train(self, name: str, rows: np.ndarray, held: np.ndarray | None, plan: Plan) -> NetworkMember:
-        """Train one network on `rows`, watching `held` when given; goes on from its checkpoint when there is one."""
+    def train(self, name: str, rows: np.ndarray, held: np.ndarray | None, plan: Plan
+              ) -> tuple[NetworkMember, TrainingResult]:
+        """Train one network on `rows`, watching `held` when given: a refit has none."""
         line = self.line
         codecs = self.codecs(rows)
         encoded = self.encoded(codecs)
@@ -202,57 +202,78 @@ class NetworkTrainer:
                 row["development_accuracy"] = float((answer.argmax(axis=1) == truth).mean())
             return row
 
-        hooks: list[Any] = [KeepBest(network, None if held is None else MONITOR)]
-        if held is not None:
-            hooks.append(EarlyStop(MONITOR, patience=max(8, plan.epochs // 3), first=plan.epochs // 2))
-        if line.choices.epochs is None:  # epochs that were asked for are not cut short
-            hooks.append(Deadline(self._seconds_for(len(rows), plan)))
-        folder = line.memo.stage(name)
-        if folder is not None:
-            hooks.append(Checkpoint(folder, seconds=60))
-        hooks.append(Progress(quiet=line.source.progress is None))
-        start = None if folder is None else load_checkpoint(folder)
-        history = fit(step, batches, plan, hooks, evaluate=None if held is None else evaluate, start=start)
-        network.eval()
-        self._note(name, history, plan)
-        return member
+        watch = None if held is None else Watch(evaluate, MONITOR, max(8, plan.epochs // 3), plan.epochs // 2)
+        result = train_within_budget(
+            name, network, step, batches, plan, clock=line.clock, memo=line.memo, watch=watch,
+            reserved=self._seconds_after(len(rows), plan), share_kept=SHARE_KEPT,
+            fewest_share=REFIT_SHARE if held is None else 0.0, fixed=line.choices.epochs is not None,
+            quiet=line.source.progress is None,
+        )
+        self._note(result, plan)
+        return member, result
 
-    def _seconds_for(self, rows: int, plan: Plan) -> float:
-        """At most half more than forecast, and no more than this network's share of the time that is left."""
-        share = min(1.0, rows / max(self.rows_left, rows))
-        self.rows_left -= rows
-        most = 1.5 * plan.forecast.get("total_seconds", 1e9)
-        return max(2.0, min(most, share * self.line.clock.left(share_kept=0.02)))
+    def _seconds_after(self, rows: int, plan: Plan) -> float:
+        """Seconds forecast for the networks that come after one of so many rows."""
+        self.rows_left = max(0, self.rows_left - rows)
+        return plan.forecast.get("total_seconds", 0.0) * self.rows_left / rows
 
-    def _note(self, name: str, history: History, plan: Plan) -> None:
-        self.histories[name] = history.rows
+    def _note(self, result: TrainingResult, plan: Plan) -> None:
+        self.histories[result.name] = result.history.rows
         self.plan_json = plan.to_json()
-        self.forecast[name] = {"forecast": history.forecast, "actual": history.actual, "reason": history.reason,
-                               "line": history.forecast_line()}
-        self.line.say(f"  {name}: {history.forecast_line()}; ended: {history.reason}")
-        self.line.notes.extend(f"{name}: {note}" for note in history.notes)
+        self.forecast[result.name] = result.forecast()
+        self.line.say(f"  {result.line()}")
+        self.line.notes.extend(result.notes)
 
     def _refit(self, members: list[NetworkMember], settings: dict[str, Any]) -> list[NetworkMember]:
-        """Train again on all labelled rows, as many epochs as were best, as many networks as before."""
+        """Train again on all labelled rows, as many epochs as were best, as many networks as before.
+
+        The scored networks stay where the time does not hold it, and where it was broken off: what is kept shall be as
+        good as what was scored.
+        """
         line = self.line
         if settings["keep"]:
             line.notes.append("the network was not trained again: its training part holds over 85 % of the rows")
             return members
-        plan = Plan.from_json(settings["plan"])
+        plan = self._refit_plan(Plan.from_json(settings["plan"]), len(members))
         rows = np.sort(np.concatenate([line.rows, line.split.test]))
-        best = [self._best_epoch(f"network-{number + 1}", plan) for number in range(len(members))]
-        epochs = max(min(2, plan.epochs), int(np.median(best)))
-        per_epoch = -(-len(rows) // plan.batch_size)
-        seconds = plan.forecast.get("seconds_per_step", 0.0) * per_epoch * epochs
-        plan = replace(plan, epochs=epochs, steps_per_epoch=per_epoch,
-                       warmup_steps=min(plan.warmup_steps, per_epoch * epochs // 4),
-                       forecast={**plan.forecast, "total_seconds": seconds})
-        line.notes.append(f"final networks: trained again on all {len(rows)} labelled rows for {epochs} epochs, "
-                          "the median of the best epochs of the choice")
+        needed = len(members) * plan.forecast["total_seconds"]
+        left = line.clock.left(share_kept=SHARE_KEPT)
+        fits = line.choices.epochs is not None or REFIT_SHARE * needed <= left
+        if not line.memo.decide("refit of the network", lambda: fits):
+            return self._kept(members, "the time that was left does not hold it")
         began = time.perf_counter()
-        found = [self.train(f"refit-{number + 1}", rows, None, plan) for number in range(len(members))]
+        self.rows_left = len(members) * len(rows)
+        found = []
+        for number in range(len(members)):
+            member, result = self.train(f"refit-{number + 1}", rows, None, plan)
+            if not result.finished or result.steps < REFIT_SHARE * result.planned_steps:
+                break
+            found.append(member)
         line.clock.note("refit", time.perf_counter() - began)
+        if len(found) < len(members):
+            return self._kept(members, f"it ended after step {result.steps} of {result.planned_steps} "
+                                       f"({result.history.reason})")
+        line.notes.append(f"final networks: trained again on all {len(rows)} labelled rows for {plan.epochs} epochs, "
+                          "the median of the best epochs of the choice")
         return found
+
+    def _refit_plan(self, plan: Plan, networks: int) -> Plan:
+        """The plan of the choice for all labelled rows and the median of its best epochs, at the pace that was seen."""
+        labelled = len(self.line.rows) + len(self.line.split.test)
+        names = [f"network-{number + 1}" for number in range(networks)]
+        epochs = max(min(2, plan.epochs), int(np.median([self._best_epoch(name, plan) for name in names])))
+        steps = -(-labelled // plan.batch_size)
+        pace = float(np.median([self.forecast[name]["actual"]["seconds_per_step"] for name in names]))
+        return replace(plan, epochs=epochs, steps_per_epoch=steps,
+                       warmup_steps=min(plan.warmup_steps, steps * epochs // 4),
+                       forecast={"seconds_per_step": pace, "total_seconds": pace * steps * epochs})
+
+    def _kept(self, members: list[NetworkMember], why: str) -> list[NetworkMember]:
+        """The scored networks, in place of a refit; said."""
+        self.line.notes.append("the network was not trained again on all labelled rows: "
+                               f"{why}; the scored one is kept")
+        self.line.say(f"  {self.line.notes[-1]}")
+        return members
 
     def _best_epoch(self, name: str, plan: Plan) -> int:
         rows = [row for row in self.histories[name] if row.get(MONITOR) is not None]

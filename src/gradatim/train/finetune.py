@@ -37,8 +37,8 @@ def thaw_schedule(names: Sequence[str], total_steps: int) -> dict[str, Thaw]:
     return found
 
 
-def rate_of(group: Mapping[str, object], rate: float, step: int) -> float:
-    """The rate of a parameter group at a step: 0 before it thaws."""
+def rate_of(group: Mapping[str, object], rate: float, step: float) -> float:
+    """The rate of a parameter group at a step of the planned schedule: 0 before it thaws."""
     if step < int(group.get("first_step", 0)):  # type: ignore[call-overload]
         return 0.0
     return rate * float(group.get("factor", 1.0))  # type: ignore[arg-type]

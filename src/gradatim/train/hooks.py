@@ -325,10 +325,10 @@ class Progress:
         if self.console.is_terminal:
             columns = (TextColumn("training"), BarColumn(), TextColumn("{task.description}"))
             self._bar = Bar(*columns, console=self.console, transient=True)
-            self._task = self._bar.add_task("", total=training.plan.total_steps)
+            self._task = self._bar.add_task("", total=training.total_steps)
             self._bar.start()
         else:
-            self._next = 0.25 * (int(4 * training.taken / training.plan.total_steps) + 1)
+            self._next = 0.25 * (int(4 * training.taken / training.total_steps) + 1)
 
     def batch(self, training: Training) -> None:
         """Move the bar, at most five times a second; or print a line."""
@@ -336,9 +336,10 @@ class Progress:
             now = time.perf_counter()
             if now >= self._next:
                 self._next = now + 0.2
-                self._bar.update(self._task, completed=training.taken, description=self.line(training))
-        elif not self.quiet and training.taken >= self._next * training.plan.total_steps:
-            self._next = 0.25 * (int(4 * training.taken / training.plan.total_steps + 1e-9) + 1)
+                self._bar.update(self._task, total=training.total_steps, completed=training.taken,
+                                 description=self.line(training))
+        elif not self.quiet and training.taken >= self._next * training.total_steps:
+            self._next = 0.25 * (int(4 * training.taken / training.total_steps + 1e-9) + 1)
             if self.console is not None:
                 self.console.print(f"training {self.line(training)}", highlight=False, soft_wrap=True)
 
@@ -353,7 +354,7 @@ class Progress:
 
     def line(self, training: Training) -> str:
         """Where training stands, in words."""
-        total = training.plan.total_steps
+        total = training.total_steps
         parts = [f"{100 * training.taken // total} %", f"epoch {training.epoch + 1} of {training.plan.epochs}"]
         if "loss" in training.latest:
             parts.append(f"loss {training.latest['loss']:.3g}")

@@ -22,6 +22,7 @@ from gradatim.randomness import seed_of
 from gradatim.train.checkpoint import machine
 from gradatim.train.history import History, Meter, Row, number_of
 from gradatim.train.plan import Plan
+from gradatim.train.schedule import SchedulePosition
 from gradatim.train.steps import Step
 
 EVENTS = ("start", "batch", "epoch", "end")
@@ -64,12 +65,14 @@ def fit(
     try:
         if not training.history.reason:
             training.announce("start")
-            while training.epoch < plan.epochs:
+            while training.epoch < plan.epochs and training.taken < training.total_steps:
                 seed = _seeder(plan, training.epoch)
                 for batch in _remaining(batches(training.epoch), training.index, plan.steps_per_epoch):
                     seed(training.index)
                     training.took(step(batch), batch)
                     training.announce("batch")
+                    if training.taken >= training.total_steps:
+                        break
                 training.close_epoch()
             training.history.reason = "epochs"
     except Stop as stop:
@@ -111,6 +114,17 @@ class Training:
     def seconds(self) -> float:
         """Seconds of training so far, over all resumptions."""
         return self._seconds_before + time.perf_counter() - self._began
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run: those of the plan, or fewer once its schedule was shortened."""
+        position = self.position
+        return self.plan.total_steps if position is None else position.total
+
+    @property
+    def position(self) -> SchedulePosition | None:
+        """Where the steps stand on the schedule; None where the step has no schedule that could be shortened."""
+        return getattr(self.step, "position", None)
 
     @property
     def latest(self) -> dict[str, float]:

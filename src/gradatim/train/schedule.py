@@ -1,15 +1,18 @@
-"""Learning-rate schedules: pure functions from the step, counted from 0, to a factor on the learning rate."""
+"""Learning-rate schedules: pure functions from the step, counted from 0, to a factor on the learning rate.
+
+`SchedulePosition` says where on the planned schedule a step stands once the rest of it has been shortened.
+"""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gradatim.errors import GradatimError
 
-Schedule = Callable[[int], float]
+Schedule = Callable[[float], float]
 
 
-def constant(step: int) -> float:
+def constant(step: float) -> float:
     """The same rate throughout.
 
     >>> constant(7)
@@ -18,7 +21,7 @@ def constant(step: int) -> float:
     return 1.0
 
 
-def step_decay(step: int, *, every: int, factor: float = 0.5) -> float:
+def step_decay(step: float, *, every: int, factor: float = 0.5) -> float:
     """Multiply by `factor` after each `every` steps: factor^⌊t / every⌋.
 
     >>> step_decay(25, every=10)
@@ -27,7 +30,7 @@ def step_decay(step: int, *, every: int, factor: float = 0.5) -> float:
     return factor ** (step // every)
 
 
-def exponential(step: int, *, rate: float) -> float:
+def exponential(step: float, *, rate: float) -> float:
     """e^(−rate·t).
 
     >>> round(exponential(10, rate=0.1), 6)
@@ -36,7 +39,7 @@ def exponential(step: int, *, rate: float) -> float:
     return math.exp(-rate * step)
 
 
-def inverse_time(step: int, *, rate: float) -> float:
+def inverse_time(step: float, *, rate: float) -> float:
     """1 / (1 + rate·t).
 
     >>> inverse_time(10, rate=0.1)
@@ -45,7 +48,7 @@ def inverse_time(step: int, *, rate: float) -> float:
     return 1.0 / (1.0 + rate * step)
 
 
-def inverse_square_root(step: int, *, rate: float) -> float:
+def inverse_square_root(step: float, *, rate: float) -> float:
     """1 / √(1 + rate·t).
 
     >>> inverse_square_root(30, rate=0.1)
@@ -54,7 +57,7 @@ def inverse_square_root(step: int, *, rate: float) -> float:
     return 1.0 / math.sqrt(1.0 + rate * step)
 
 
-def cosine(step: int, *, total: int, floor: float = 0.0) -> float:
+def cosine(step: float, *, total: int, floor: float = 0.0) -> float:
     """Half a cosine from 1 at step 0 to `floor` at step `total` (Loshchilov & Hutter 2017, eq. 5, one
     period).
 
@@ -65,7 +68,7 @@ def cosine(step: int, *, total: int, floor: float = 0.0) -> float:
     return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * share))
 
 
-def linear(step: int, *, total: int, floor: float = 0.0) -> float:
+def linear(step: float, *, total: int, floor: float = 0.0) -> float:
     """A straight line from 1 at step 0 to `floor` at step `total`.
 
     >>> linear(75, total=100)
@@ -74,7 +77,7 @@ def linear(step: int, *, total: int, floor: float = 0.0) -> float:
     return 1.0 - (1.0 - floor) * min(step / total, 1.0)
 
 
-def one_cycle(step: int, *, total: int, peak: float = 0.3, start: float = 0.04, end: float = 4e-6) -> float:
+def one_cycle(step: float, *, total: int, peak: float = 0.3, start: float = 0.04, end: float = 4e-6) -> float:
     """Half-cosine rise from `start` to 1 at share `peak`, half-cosine fall to `end` at the last step.
 
     Smith & Topin 2018, in the two-phase form of torch.optim.lr_scheduler.OneCycleLR.
@@ -102,7 +105,7 @@ def with_warmup(schedule: Schedule, warmup: int) -> Schedule:
     if warmup <= 0:
         return schedule
 
-    def warmed(step: int) -> float:
+    def warmed(step: float) -> float:
         return (step + 1) / (warmup + 1) if step < warmup else schedule(step - warmup)
 
     return warmed
@@ -169,3 +172,51 @@ def scale_learning_rate(rate: float, batch_size: int, new_batch_size: int, *, ru
     if rule == "square_root":
         return rate * math.sqrt(ratio)
     raise GradatimError(f"expected rule 'linear' or 'square_root', received '{rule}'")
+
+
+class SchedulePosition:
+    """Where on the planned schedule each step stands, also after the rest of the schedule was shortened.
+
+    Step t of `planned` stands at t. `shorten(k, n)` makes the steps from k to the last, n − 1, run evenly through
+    what is left of the schedule, so that the last step has the schedule's last rate however few steps are left. It may
+    be shortened again. total: the steps of the whole run as things stand.
+
+    >>> position = SchedulePosition(101)
+    >>> position.shorten(20, 61)
+    >>> [position.at(step) for step in (19, 20, 40, 60)]
+    [19, 20.0, 60.0, 100.0]
+    """
+
+    def __init__(self, planned: int) -> None:
+        self.planned = self.total = planned
+        self.cuts: list[tuple[int, int]] = []
+        self._segments: list[tuple[int, float, float]] = []  # first step, its position, positions a step
+
+    def at(self, step: int) -> float:
+        """The position of a step, counted from 0; the step itself where nothing was shortened."""
+        for first, position, pace in reversed(self._segments):
+            if step >= first:
+                return min(position + (step - first) * pace, float(self.planned - 1))
+        return step
+
+    def shorten(self, step: int, total: int) -> None:
+        """From `step` on, come to the schedule's end with `total` steps in all. Raises GradatimError where total is
+        not above `step`, or above the total so far.
+        """
+        if not step < total <= self.total:
+            raise GradatimError(f"expected a total above step {step} and at most {self.total}, received {total}")
+        position, last = float(self.at(step)), float(self.planned - 1)
+        left = total - 1 - step
+        self._segments.append((step, position if left else last, (last - position) / left if left else 0.0))
+        self.cuts.append((step, total))
+        self.total = total
+
+    def to_json(self) -> list[list[int]]:
+        """The cuts: pairs of step and total."""
+        return [list(cut) for cut in self.cuts]
+
+    def restore(self, cuts: Iterable[Sequence[int]]) -> None:
+        """Go back to what `to_json` said."""
+        self.cuts, self._segments, self.total = [], [], self.planned
+        for step, total in cuts:
+            self.shorten(int(step), int(total))

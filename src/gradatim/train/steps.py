@@ -18,6 +18,7 @@ from gradatim.errors import GradatimError
 from gradatim.train.finetune import Thaw, rate_of
 from gradatim.train.optim import load_optimizer_state, make_optimizer, optimizer_state
 from gradatim.train.plan import Plan
+from gradatim.train.schedule import SchedulePosition
 
 Objective = Callable[[Any, Batch], Tensor]
 Forward = Callable[[nn.Module, Batch], Any]
@@ -43,7 +44,8 @@ class Supervised:
     given the output in float32; forward(network, batch): by default `network(batch.inputs, batch.present)`.
     With `plan.accumulate` = k a batch is computed in k parts whose gradients add up to the whole batch's
     (batch normalisation sees the parts). thaws: parameters that learn more slowly or later, see
-    `gradatim.train.finetune`. Returns "loss" and, when it is computed, "gradient_norm" (before clipping).
+    `gradatim.train.finetune`. position: where the steps stand on the schedule, see `SchedulePosition`. Returns "loss"
+    and, when it is computed, "gradient_norm" (before clipping).
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Supervised:
             plan.optimizer, self.network, plan.learning_rate, plan.weight_decay, thaws, **plan.optimizer_options
         )
         self.taken = 0
+        self.position = SchedulePosition(plan.total_steps)
         self._factor = plan.factors()
         self._autocast = autocast(placement)
         self._parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -89,9 +92,10 @@ class Supervised:
             if plan.clip_norm is not None:
                 # As torch.nn.utils.clip_grad_norm_, without its grouping by device and dtype.
                 torch._foreach_mul_(gradients, (plan.clip_norm / (norm + 1e-6)).clamp(max=1.0))
-        rate = plan.learning_rate * self._factor(self.taken)
+        position = self.position.at(self.taken)
+        rate = plan.learning_rate * self._factor(position)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate_of(group, rate, self.taken)
+            group["lr"] = rate_of(group, rate, position)
         self.optimizer.step()
         for parameter in self._parameters:
             parameter.grad = None
@@ -111,6 +115,7 @@ class Supervised:
             "network": dict(self.network.state_dict()),
             "optimizer": optimizer_state(self.optimizer),
             "taken": self.taken,
+            "cuts": self.position.to_json(),
         }
 
     def load_state_dict(self, value: Mapping[str, Any], /) -> None:
@@ -123,6 +128,7 @@ class Supervised:
         load_optimizer_state(self.optimizer, value["optimizer"])
         self.optimizer.zero_grad()
         self.taken = int(value["taken"])
+        self.position.restore(value.get("cuts", ()))  # checkpoints of older versions have none
 
 
 def _parts(batch: Batch, count: int) -> Iterator[Batch]:
