@@ -24,13 +24,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from bench.side_by_side import paired_ratio, report, take_turns
-from gradatim.autodiff.activations import relu
-from gradatim.autodiff.layers import Convolution, Dense, Embedding, Sequential, flatten, parameters
-from gradatim.autodiff.losses import cross_entropy
-from gradatim.autodiff.recurrent import BasicCell, GatedRecurrentUnit, LongShortTermMemory, Recurrent
-from gradatim.autodiff.tensor import Tensor
-from gradatim.autodiff.training import keep_freed_memory
-from gradatim.autodiff.windows import maximum_pooling
+from gradatim.autodiff.engine.activations import relu
+from gradatim.autodiff.engine.convolution import maximum_pooling
+from gradatim.autodiff.engine.layers import Convolution, Dense, Embedding, Sequential, flatten, parameters
+from gradatim.autodiff.engine.losses import cross_entropy
+from gradatim.autodiff.engine.recurrent import BasicCell, GatedRecurrentUnit, LongShortTermMemory, Recurrent
+from gradatim.autodiff.engine.tensor import Tensor
+from gradatim.autodiff.engine.training import keep_freed_memory
 
 RATE = np.float32(0.01)
 LENGTH, CHARACTERS, UNITS = 32, 64, 64

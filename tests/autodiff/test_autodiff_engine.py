@@ -6,10 +6,10 @@ import weakref
 import numpy as np
 import pytest
 
-from gradatim.autodiff.functions import exp, maximum
-from gradatim.autodiff.gradients import add_at
-from gradatim.autodiff.losses import squared_error
-from gradatim.autodiff.tensor import Tensor, topological_order, without_gradient
+from gradatim.autodiff.engine.functions import exp, maximum
+from gradatim.autodiff.engine.gradients import add_at
+from gradatim.autodiff.engine.losses import squared_error
+from gradatim.autodiff.engine.tensor import Tensor, topological_order, without_gradient
 from gradatim.errors import GradatimError
 
 
@@ -109,13 +109,13 @@ def test_order_has_parents_before_children_and_holds_deep_graphs() -> None:
     assert x.gradient == 1
 
 
-def test_pull_gives_the_local_derivatives() -> None:
+def test_vjp_gives_the_local_derivatives() -> None:
     a, b = leaf([2.0, 3.0]), leaf(4)
     product = a * b
-    to_a, to_b = product.pull(np.ones(2))
+    to_a, to_b = product.vjp(np.ones(2))
     assert to_a is not None and to_a.tolist() == [4, 4]
     assert to_b is not None and to_b.tolist() == 5
-    assert (a * 2.0).pull(np.ones(2))[1] is None
+    assert (a * 2.0).vjp(np.ones(2))[1] is None
 
 
 def test_graph_is_freed_with_its_loss() -> None:
@@ -218,7 +218,7 @@ def test_rows_are_added_as_by_numpy() -> None:
 
 
 def test_ties_follow_pytorch() -> None:
-    from gradatim.autodiff.functions import absolute, clip, largest
+    from gradatim.autodiff.engine.functions import absolute, clip, largest
 
     a, b = leaf([1.0, 2.0]), leaf([1.0, 0.0])
     maximum(a, b).sum().backward()

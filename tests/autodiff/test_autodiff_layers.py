@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from gradatim.autodiff.activations import relu
-from gradatim.autodiff.functions import exp, log, sin
-from gradatim.autodiff.layers import (
+from gradatim.autodiff.engine.activations import relu
+from gradatim.autodiff.engine.convolution import average_pooling, convolution, maximum_pooling, output_length
+from gradatim.autodiff.engine.functions import exp, log, sin
+from gradatim.autodiff.engine.layers import (
     BatchNormalisation,
     Convolution,
     Dense,
@@ -19,10 +20,9 @@ from gradatim.autodiff.layers import (
     parameters,
     set_training,
 )
-from gradatim.autodiff.losses import Verdict, can_serve_as_loss, cross_entropy, hinge
-from gradatim.autodiff.recurrent import BasicCell, GatedRecurrentUnit, LongShortTermMemory, Recurrent
-from gradatim.autodiff.tensor import Tensor
-from gradatim.autodiff.windows import average_pooling, convolution, maximum_pooling, output_length
+from gradatim.autodiff.engine.losses import Verdict, can_serve_as_loss, cross_entropy, hinge
+from gradatim.autodiff.engine.recurrent import BasicCell, GatedRecurrentUnit, LongShortTermMemory, Recurrent
+from gradatim.autodiff.engine.tensor import Tensor
 from gradatim.errors import GradatimError
 
 

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from gradatim.autodiff import activations as act
-from gradatim.autodiff import functions as fn
-from gradatim.autodiff import losses, windows
-from gradatim.autodiff.tensor import Tensor
+from gradatim.autodiff.engine import activations as act
+from gradatim.autodiff.engine import convolution as windows
+from gradatim.autodiff.engine import functions as fn
+from gradatim.autodiff.engine import losses
+from gradatim.autodiff.engine.tensor import Tensor
 
 SETTINGS = settings(max_examples=12, deadline=None, derandomize=True)
 Shapes = Sequence[tuple[int, ...]]

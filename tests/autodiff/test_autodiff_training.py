@@ -10,16 +10,16 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
-from gradatim.autodiff import byhand
-from gradatim.autodiff.activations import relu, tanh
-from gradatim.autodiff.functions import softmax_of
-from gradatim.autodiff.layers import Convolution, Dense, Embedding, Sequential, flatten, parameters
-from gradatim.autodiff.losses import cross_entropy, squared_error
-from gradatim.autodiff.optimisers import adam, descent
-from gradatim.autodiff.recurrent import BasicCell, Recurrent
-from gradatim.autodiff.tensor import Tensor, without_gradient
-from gradatim.autodiff.training import shuffled, train
-from gradatim.autodiff.windows import maximum_pooling
+from gradatim.autodiff.engine import manual_backprop as byhand
+from gradatim.autodiff.engine.activations import relu, tanh
+from gradatim.autodiff.engine.convolution import maximum_pooling
+from gradatim.autodiff.engine.functions import softmax_of
+from gradatim.autodiff.engine.layers import Convolution, Dense, Embedding, Sequential, flatten, parameters
+from gradatim.autodiff.engine.losses import cross_entropy, squared_error
+from gradatim.autodiff.engine.recurrent import BasicCell, Recurrent
+from gradatim.autodiff.engine.tensor import Tensor, without_gradient
+from gradatim.autodiff.engine.training import shuffled, train
+from gradatim.autodiff.optimisers.first_order import adam, descent
 from gradatim.errors import GradatimError
 
 LICENSE = Path(__file__).resolve().parents[2] / "LICENSE"

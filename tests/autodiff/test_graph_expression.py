@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gradatim.autodiff.expression import FUNCTIONS, LONGEST_TEXT, evaluate, parse_value
-from gradatim.autodiff.graph import graph
+from gradatim.autodiff.graph.expression import FUNCTIONS, LONGEST_TEXT, evaluate, parse_value
+from gradatim.autodiff.graph.graph import graph
 from gradatim.errors import GradatimError
 
 VALUES = {"a": 1.3, "b": -0.7, "c": 2.1}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
-from gradatim.autodiff.layout import layer_of_each, layered, separated
+from gradatim.autodiff.drawing.layout import layer_of_each, layered, separated
 
 GRAPHS = st.lists(st.tuples(st.integers(0, 18), st.integers(0, 18)), max_size=40).map(
     lambda pairs: sorted({(min(p), max(p)) for p in pairs if p[0] != p[1]})

@@ -13,9 +13,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import gradatim as gd
-from gradatim.autodiff.recording import operation_name
-from gradatim.autodiff.trace import trace
-from gradatim.autodiff.units import SIGMOID_EDGE, TANH_EDGE, units_of
+from gradatim.autodiff.graph.recording import operation_name
+from gradatim.autodiff.graph.trace import trace
+from gradatim.autodiff.graph.units import SIGMOID_EDGE, TANH_EDGE, units_of
 from gradatim.errors import GradatimError
 from gradatim.models.address import addresses
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradatim as gd
-from gradatim.autodiff.activations import relu, tanh
-from gradatim.autodiff.expression import evaluate
-from gradatim.autodiff.functions import exp, maximum, softmax
-from gradatim.autodiff.graph import Graph, graph
-from gradatim.autodiff.scene import DARK, LIGHT, Box, Words, text_width
-from gradatim.autodiff.tensor import Tensor
+from gradatim.autodiff.drawing.scene import DARK, LIGHT, Box, Words, text_width
+from gradatim.autodiff.engine.activations import relu, tanh
+from gradatim.autodiff.engine.functions import exp, maximum, softmax
+from gradatim.autodiff.engine.tensor import Tensor
+from gradatim.autodiff.graph.expression import evaluate
+from gradatim.autodiff.graph.graph import Graph, graph
 from gradatim.errors import GradatimError
 
 FRAMES = Path(__file__).parent / "frames"

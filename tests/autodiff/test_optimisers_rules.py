@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradatim.autodiff import optimisers
-from gradatim.autodiff.optimisers import RULES, find_rule, look_ahead
+from gradatim.autodiff.optimisers import first_order as optimisers
+from gradatim.autodiff.optimisers.first_order import RULES, find_rule, look_ahead
 from gradatim.errors import GradatimError
 
 STEPS = 200

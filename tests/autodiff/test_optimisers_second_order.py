@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradatim.autodiff.second_order import (
+from gradatim.autodiff.optimisers.second_order import (
     METHODS,
     Objective,
     armijo,
@@ -23,7 +23,7 @@ from gradatim.autodiff.second_order import (
     strong_wolfe,
     two_loops,
 )
-from gradatim.autodiff.surfaces import SURFACES, find_surface
+from gradatim.autodiff.race.surfaces import SURFACES, find_surface
 from gradatim.errors import GradatimError
 
 SMOOTH = [name for name in SURFACES if name != "parabola"]
@@ -46,9 +46,9 @@ def random_bowl(seed: int, size: int = 6) -> tuple[np.ndarray, np.ndarray]:
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=25, deadline=None)
 def test_newton_solves_a_bowl_in_one_step(seed):
-    bowl, pull = random_bowl(seed)
-    objective = Objective(lambda x: x @ bowl @ x / 2 - pull @ x, lambda x: bowl @ x - pull, lambda x: bowl)
-    expected = np.linalg.solve(bowl, pull)
+    bowl, vjp = random_bowl(seed)
+    objective = Objective(lambda x: x @ bowl @ x / 2 - vjp @ x, lambda x: bowl @ x - vjp, lambda x: bowl)
+    expected = np.linalg.solve(bowl, vjp)
     for method in (newton, saddle_free_newton):
         options = {"damping": 0.0} if method is saddle_free_newton else {}
         moved, _ = method(objective, np.ones(6), {}, **options)
@@ -62,11 +62,11 @@ def test_newton_is_drawn_to_a_saddle_and_the_saddle_free_one_is_not():
 
 
 def test_damping_turns_newton_towards_the_gradient():
-    bowl, pull = random_bowl(3)
-    objective = Objective(lambda x: 0.0, lambda x: bowl @ x - pull, lambda x: bowl)
+    bowl, vjp = random_bowl(3)
+    objective = Objective(lambda x: 0.0, lambda x: bowl @ x - vjp, lambda x: bowl)
     start = np.ones(6)
     step = newton(objective, start, {}, damping=1e8)[0] - start
-    down = -(bowl @ start - pull)
+    down = -(bowl @ start - vjp)
     assert step @ down / np.linalg.norm(step) / np.linalg.norm(down) == pytest.approx(1, abs=1e-6)
 
 

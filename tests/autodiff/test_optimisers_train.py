@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from gradatim.autodiff.objective import minimise, objective_of, put
-from gradatim.autodiff.optimisers import RULES, Optimiser
-from gradatim.autodiff.second_order import METHODS
-from gradatim.autodiff.tensor import Tensor
+from gradatim.autodiff.engine.tensor import Tensor
+from gradatim.autodiff.optimisers.first_order import RULES, Optimiser
+from gradatim.autodiff.optimisers.objective import minimise, objective_of, put
+from gradatim.autodiff.optimisers.second_order import METHODS
 from gradatim.errors import GradatimError
 
 DRAW = np.random.default_rng(0)

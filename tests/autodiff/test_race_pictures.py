@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradatim.autodiff.race import USUAL, race
-from gradatim.autodiff.race_pictures import DARK, LIGHT, SENTINELS, draw, power_of_ten, style, svg_text
+from gradatim.autodiff.race.pictures import DARK, LIGHT, SENTINELS, draw, power_of_ten, style, svg_text
+from gradatim.autodiff.race.race import USUAL, race
 from gradatim.errors import GradatimError
 
 EIGHT = (*USUAL, "lbfgs", "newton")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import gradatim as gd
-from gradatim.autodiff.race import RACERS, USUAL, best_rate, fits, race, sampled_gradient
-from gradatim.autodiff.race_rates import RATES
-from gradatim.autodiff.surfaces import SURFACES, find_surface
+from gradatim.autodiff.race.race import RACERS, USUAL, best_rate, fits, race, sampled_gradient
+from gradatim.autodiff.race.rates import RATES
+from gradatim.autodiff.race.surfaces import SURFACES, find_surface
 from gradatim.errors import GradatimError
 from gradatim.files import to_json_bytes
 

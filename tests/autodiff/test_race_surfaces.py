@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 import torch
 
-from gradatim.autodiff.surfaces import GAUSSIANS_MINIMUM, SURFACES, Surface, find_surface, grid
+from gradatim.autodiff.race.surfaces import GAUSSIANS_MINIMUM, SURFACES, Surface, find_surface, grid
 from gradatim.errors import GradatimError
 
 NAMES = list(SURFACES)

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from gradatim.autodiff.trace import trace
+from gradatim.autodiff.graph.trace import trace
 from gradatim.cli.filters import filters
 from gradatim.errors import GradatimError
 from gradatim.evaluate.explain.filters_drawing import Depth, filters_png, kernel_tiles

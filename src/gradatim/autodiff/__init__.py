@@ -1,9 +1,10 @@
 """Reverse-mode differentiation on NumPy arrays, in files short enough to read in one sitting.
 
-Begin with `tensor.py` (the engine), then `functions.py` and `activations.py` (each local derivative beside its
-formula), `windows.py` (convolution and pooling), `layers.py`, `recurrent.py`, `losses.py` and `training.py`;
-`gradients.py` and `products.py` hold what the engine needs of plain arrays. `byhand.py` is the same back-propagation
-from four matrix equations, without an engine.
+Begin in `engine/` with `tensor.py`, then `functions.py` and `activations.py` (each local derivative beside its
+formula), `convolution.py` (and pooling), `layers.py`, `recurrent.py`, `losses.py` and `training.py`; `gradients.py` and
+`matmul.py` hold what the engine needs of plain arrays, `manual_backprop.py` is the same back-propagation from four
+matrix equations, without an engine. `optimisers/` has the update rules, `race/` races them; `graph/` shows computation
+graphs and traces PyTorch networks, `drawing/` draws them.
 
 >>> from gradatim import autodiff
 >>> weight = autodiff.Tensor(2.0, requires_gradient=True)
@@ -17,12 +18,12 @@ from typing import Any
 
 # Public name → module of this package; imported on first use.
 _PUBLIC = {
-    "Tensor": "tensor",
-    "parameters": "layers",
-    "set_training": "layers",
-    "train": "training",
-    "topological_order": "tensor",
-    "without_gradient": "tensor",
+    "Tensor": "engine.tensor",
+    "parameters": "engine.layers",
+    "set_training": "engine.layers",
+    "train": "engine.training",
+    "topological_order": "engine.tensor",
+    "without_gradient": "engine.tensor",
 }
 __all__ = list(_PUBLIC)
 

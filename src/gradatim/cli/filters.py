@@ -10,7 +10,7 @@ from gradatim.cli.console import print_json, say, show_table, visible
 if TYPE_CHECKING:
     from torch import nn
 
-    from gradatim.autodiff.trace import Trace
+    from gradatim.autodiff.graph.trace import Trace
 
 Flag = Annotated[bool, Parameter(negative="")]
 BATCH = 16
@@ -106,7 +106,7 @@ def of_run(
     """
     import numpy as np
 
-    from gradatim.autodiff.trace import trace
+    from gradatim.autodiff.graph.trace import trace
     from gradatim.data.readers import read_table
     from gradatim.errors import GradatimError
     from gradatim.run import load
@@ -150,7 +150,7 @@ def of_address(
 
     import torch
 
-    from gradatim.autodiff.trace import trace
+    from gradatim.autodiff.graph.trace import trace
     from gradatim.errors import GradatimError
     from gradatim.models.address import build, full_address, load_weights
     from gradatim.weights import KNOWN, find, path_of

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from gradatim.cli.console import pairs, print_json, say, visible
 
 if TYPE_CHECKING:
-    from gradatim.autodiff.graph import Graph
+    from gradatim.autodiff.graph.graph import Graph
 
 ENDINGS = (".svg", ".html", ".png")
 
@@ -42,8 +42,8 @@ def graph(
     json
         Print JSON.
     """
-    from gradatim.autodiff.expression import evaluate, parse_value
-    from gradatim.autodiff.graph import graph as graph_of
+    from gradatim.autodiff.graph.expression import evaluate, parse_value
+    from gradatim.autodiff.graph.graph import graph as graph_of
     from gradatim.errors import GradatimError
 
     if output is not None and output.suffix.lower() not in ENDINGS:

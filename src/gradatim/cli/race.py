@@ -58,9 +58,9 @@ def race(
     json
         Print everything as JSON, paths included.
     """
-    from gradatim.autodiff.race import RACERS, USUAL, fits
-    from gradatim.autodiff.race import race as run_race
-    from gradatim.autodiff.surfaces import find_surface
+    from gradatim.autodiff.race.race import RACERS, USUAL, fits
+    from gradatim.autodiff.race.race import race as run_race
+    from gradatim.autodiff.race.surfaces import find_surface
 
     ground = find_surface(surface)
     names = USUAL if optimisers is None else tuple(name.strip() for name in optimisers.split(",") if name.strip())

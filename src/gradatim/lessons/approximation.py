@@ -14,12 +14,12 @@ Figure: with 64 units the largest error by hand is 0.119, under the bound of 0.3
 import numpy as np
 from matplotlib.figure import Figure
 
-from gradatim.autodiff.activations import sigmoid
+from gradatim.autodiff.engine.activations import sigmoid
+from gradatim.autodiff.engine.layers import Dense, Sequential
+from gradatim.autodiff.engine.losses import squared_error
+from gradatim.autodiff.engine.tensor import Tensor, without_gradient
+from gradatim.autodiff.engine.training import train
 from gradatim.autodiff.expressiveness import bump_network
-from gradatim.autodiff.layers import Dense, Sequential
-from gradatim.autodiff.losses import squared_error
-from gradatim.autodiff.tensor import Tensor, without_gradient
-from gradatim.autodiff.training import train
 from gradatim.lessons.catalogue import Result
 from gradatim.lessons.picture import BLUE, INK, MUTED, ORANGE, label, paper, plain, style
 

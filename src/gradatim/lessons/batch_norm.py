@@ -15,9 +15,9 @@ normalisation.
 import numpy as np
 from matplotlib.figure import Figure
 
-from gradatim.autodiff.activations import tanh
-from gradatim.autodiff.layers import BatchNormalisation, normal
-from gradatim.autodiff.tensor import Tensor, without_gradient
+from gradatim.autodiff.engine.activations import tanh
+from gradatim.autodiff.engine.layers import BatchNormalisation, normal
+from gradatim.autodiff.engine.tensor import Tensor, without_gradient
 from gradatim.lessons.catalogue import Result
 from gradatim.lessons.picture import BLUE, GREEN, MUTED, ORANGE, label, paper, plain, style
 from gradatim.randomness import generator

@@ -14,7 +14,7 @@ much.
 import numpy as np
 from matplotlib.figure import Figure
 
-from gradatim.autodiff.training import shuffled
+from gradatim.autodiff.engine.training import shuffled
 from gradatim.lessons.catalogue import Result
 from gradatim.lessons.picture import BLUE, GREEN, INK, ORANGE, RULE, label, paper, plain, style
 from gradatim.randomness import generator

@@ -12,7 +12,7 @@ Figure: J = 33 and da = 3, db = 6, dc = 9; for f = (x + y)z at (−2, 5, −4): 
 
 from matplotlib.figure import Figure
 
-from gradatim.autodiff.tensor import Tensor, topological_order
+from gradatim.autodiff.engine.tensor import Tensor, topological_order
 from gradatim.lessons.catalogue import Result
 from gradatim.lessons.picture import BLUE, INK, MUTED, ORANGE, RULE, paper, style
 

@@ -15,10 +15,10 @@ Figure: scaled net 0.679, geometric mean of 4,096 nets the same to 1e-12, arithm
 import numpy as np
 from matplotlib.figure import Figure
 
-from gradatim.autodiff.activations import sigmoid_of as sigmoid
+from gradatim.autodiff.engine.activations import sigmoid_of as sigmoid
+from gradatim.autodiff.engine.layers import Dropout
+from gradatim.autodiff.engine.tensor import Tensor
 from gradatim.autodiff.expressiveness import all_inputs
-from gradatim.autodiff.layers import Dropout
-from gradatim.autodiff.tensor import Tensor
 from gradatim.lessons.catalogue import Result
 from gradatim.lessons.picture import BLUE, INK, ORANGE, SKY, label, paper, style
 from gradatim.randomness import generator

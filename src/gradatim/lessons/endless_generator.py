@@ -17,12 +17,12 @@ from itertools import islice, repeat
 import numpy as np
 from matplotlib.figure import Figure
 
-from gradatim.autodiff.activations import tanh
+from gradatim.autodiff.engine.activations import tanh
+from gradatim.autodiff.engine.layers import Dense, Sequential
+from gradatim.autodiff.engine.losses import squared_error
+from gradatim.autodiff.engine.tensor import Tensor, without_gradient
+from gradatim.autodiff.engine.training import train
 from gradatim.autodiff.expressiveness import endless_samples
-from gradatim.autodiff.layers import Dense, Sequential
-from gradatim.autodiff.losses import squared_error
-from gradatim.autodiff.tensor import Tensor, without_gradient
-from gradatim.autodiff.training import train
 from gradatim.lessons.catalogue import Result
 from gradatim.lessons.picture import BLUE, MUTED, ORANGE, label, paper, plain, style
 

@@ -15,8 +15,8 @@ Figure: loss 81, dL/dw₁ = 72, new w₅ = −1.91, new w₁ = −0.072; after t
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gradatim.autodiff.activations import relu
-from gradatim.autodiff.tensor import Tensor
+from gradatim.autodiff.engine.activations import relu
+from gradatim.autodiff.engine.tensor import Tensor
 from gradatim.lessons.catalogue import Result
 from gradatim.lessons.picture import BLUE, INK, MUTED, ORANGE, paper, plainly, style
 

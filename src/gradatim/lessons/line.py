@@ -15,7 +15,7 @@ Figure: θ = (−42.78334, 0.2296196), J = 448.219; without intercept the slope 
 import numpy as np
 from matplotlib.figure import Figure
 
-from gradatim.autodiff.tensor import Tensor
+from gradatim.autodiff.engine.tensor import Tensor
 from gradatim.lessons.catalogue import Result
 from gradatim.lessons.picture import BLUE, GREEN, INK, ORANGE, label, paper, plain, style
 

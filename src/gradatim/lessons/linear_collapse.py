@@ -13,13 +13,13 @@ Figure: stack and collapsed layer differ by less than 1e-12; mean squared error 
 import numpy as np
 from matplotlib.figure import Figure
 
-from gradatim.autodiff.activations import linear, relu
+from gradatim.autodiff.engine.activations import linear, relu
+from gradatim.autodiff.engine.layers import Dense, Sequential
+from gradatim.autodiff.engine.losses import squared_error
+from gradatim.autodiff.engine.tensor import Tensor
+from gradatim.autodiff.engine.training import train
 from gradatim.autodiff.expressiveness import collapse
-from gradatim.autodiff.layers import Dense, Sequential
-from gradatim.autodiff.losses import squared_error
-from gradatim.autodiff.optimisers import momentum_of_steps
-from gradatim.autodiff.tensor import Tensor
-from gradatim.autodiff.training import train
+from gradatim.autodiff.optimisers.first_order import momentum_of_steps
 from gradatim.lessons.catalogue import Result
 from gradatim.lessons.picture import BLUE, MUTED, ORANGE, label, paper, style
 from gradatim.randomness import generator

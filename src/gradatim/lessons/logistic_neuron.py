@@ -14,7 +14,7 @@ Figure: dL/dz = a − y to within 1e-9; σ(0) = 0.5, σ′(0) = 0.25, σ′(±10
 import numpy as np
 from matplotlib.figure import Figure
 
-from gradatim.autodiff.activations import sigmoid_of as sigmoid
+from gradatim.autodiff.engine.activations import sigmoid_of as sigmoid
 from gradatim.lessons.catalogue import Result
 from gradatim.lessons.picture import BLUE, INK, ORANGE, PURPLE, label, paper, style
 

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gradatim.autodiff.race import Race, race
+from gradatim.autodiff.race.race import Race, race
 from gradatim.lessons.catalogue import Result
 from gradatim.lessons.picture import BLUE, GREEN, MUTED, ORANGE, PURPLE, RULE, label, paper, plain, style
 

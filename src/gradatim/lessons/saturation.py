@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from matplotlib.figure import Figure
 
-from gradatim.autodiff.activations import sigmoid_of as sigmoid
+from gradatim.autodiff.engine.activations import sigmoid_of as sigmoid
 from gradatim.lessons.catalogue import Result
 from gradatim.lessons.picture import BLUE, GREEN, ORANGE, PURPLE, label, paper, style
 from gradatim.randomness import generator

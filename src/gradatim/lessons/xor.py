@@ -20,13 +20,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from gradatim.autodiff.activations import tanh
+from gradatim.autodiff.engine.activations import tanh
+from gradatim.autodiff.engine.layers import Dense, Sequential
+from gradatim.autodiff.engine.losses import binary_cross_entropy
+from gradatim.autodiff.engine.tensor import Tensor
+from gradatim.autodiff.engine.training import train
 from gradatim.autodiff.expressiveness import all_inputs, conjunctive_network, formula
-from gradatim.autodiff.layers import Dense, Sequential
-from gradatim.autodiff.losses import binary_cross_entropy
-from gradatim.autodiff.optimisers import descent
-from gradatim.autodiff.tensor import Tensor
-from gradatim.autodiff.training import train
+from gradatim.autodiff.optimisers.first_order import descent
 from gradatim.lessons.catalogue import Result
 from gradatim.lessons.picture import BLUE, INK, MUTED, ORANGE, paper, style
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradatim.autodiff.activations import sigmoid_of
-from gradatim.autodiff.functions import TensorLike, absolute, maximum, softmax_of
-from gradatim.autodiff.tensor import Tensor, as_array, as_tensor, node
+from gradatim.autodiff.engine.activations import sigmoid_of
+from gradatim.autodiff.engine.functions import TensorLike, absolute, maximum, softmax_of
+from gradatim.autodiff.engine.tensor import Tensor, as_array, as_tensor, node
 from gradatim.errors import GradatimError
 
 
@@ -22,7 +22,7 @@ def squared_error(prediction: TensorLike, target: TensorLike) -> Tensor:
 
 
 def absolute_error(prediction: TensorLike, target: TensorLike) -> Tensor:
-    """L = mean |y − t|: ∂L/∂y = sign(y − t) / n; an outlier pulls no harder than any other, the best is the median."""
+    """L = mean |y − t|: ∂L/∂y = sign(y − t) / n; an outlier vjps no harder than any other, the best is the median."""
     return absolute(_like(prediction, target)).mean()
 
 

@@ -7,10 +7,10 @@ the foot is also the key. An SVG follows the reader's light or dark theme; PNG a
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import matplotlib
 import numpy as np
@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from gradatim.autodiff.race import Race, Run
-from gradatim.autodiff.race_labels import HALO, SENTINEL, label_paths, outline
-from gradatim.autodiff.surfaces import grid
+from gradatim.autodiff.race.labels import HALO, SENTINEL, label_paths, outline
+from gradatim.autodiff.race.run import Run
+from gradatim.autodiff.race.surfaces import Surface, grid
 from gradatim.errors import GradatimError
 from gradatim.files import write_atomic
 
@@ -52,7 +52,36 @@ MILLISECONDS = 70
 HOLD_MILLISECONDS = 2500
 
 
-def write_picture(race: Race, path: Path, *, dark: bool = False) -> Path:
+class Raced(Protocol):
+    """A race as its pictures see it."""
+
+    @property
+    def surface(self) -> Surface:
+        """What was run down."""
+        ...
+
+    @property
+    def start(self) -> np.ndarray:
+        """Where all began, (d,)."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Of each run at most."""
+        ...
+
+    @property
+    def runs(self) -> Sequence[Run]:
+        """In the order asked for."""
+        ...
+
+    @property
+    def ranking(self) -> Sequence[Run]:
+        """The first to arrive first."""
+        ...
+
+
+def write_picture(race: Raced, path: Path, *, dark: bool = False) -> Path:
     """Write the picture as its suffix says; raises GradatimError for another than .svg or .png."""
     suffix = path.suffix.lower()
     if suffix == ".svg":
@@ -69,7 +98,7 @@ def write_picture(race: Race, path: Path, *, dark: bool = False) -> Path:
     return path
 
 
-def svg_text(race: Race) -> str:
+def svg_text(race: Raced) -> str:
     """The picture as one SVG document, light and dark by the reader's theme; no script, no link."""
     buffer = io.BytesIO()
     with style():
@@ -87,7 +116,7 @@ def svg_text(race: Race) -> str:
     return text[:head] + title + "</title>" + sheet + text[head:]
 
 
-def write_animation(race: Race, path: Path, *, dark: bool = False, frames: int = 60) -> Path:
+def write_animation(race: Raced, path: Path, *, dark: bool = False, frames: int = 60) -> Path:
     """Write the race as a GIF: early steps slowly, later ones faster, a pause at the end."""
     from PIL import Image
 
@@ -158,7 +187,7 @@ class Moving:
                 drawn.draw_artist(artist)
 
 
-def draw(race: Race, theme: Theme) -> tuple[Figure, Moving]:
+def draw(race: Raced, theme: Theme) -> tuple[Figure, Moving]:
     """The whole picture: ground with paths above, cost below, the finishing order at the foot."""
     key = 0.19 * len(race.runs) + 0.34
     flat = race.surface.dimensions == 1
@@ -189,19 +218,19 @@ def draw(race: Race, theme: Theme) -> tuple[Figure, Moving]:
     return drawn, moving
 
 
-def look(race: Race, run: Run) -> dict[str, Any]:
+def look(race: Raced, run: Run) -> dict[str, Any]:
     """Colour role, dashes and width of a racer's line, by its place in the race."""
     place = race.runs.index(run)
     dashes = ["-", (0, (4, 1.6)), (0, (1.2, 1.4))][place // COLOURS % 3]
     return {"colour": f"c{place % COLOURS}", "linestyle": dashes, "linewidth": 1.9 if len(race.runs) <= 4 else 1.5}
 
 
-def _line(race: Race, run: Run, theme: Theme) -> dict[str, Any]:
+def _line(race: Raced, run: Run, theme: Theme) -> dict[str, Any]:
     found = look(race, run)
     return {"color": theme[found["colour"]], "linestyle": found["linestyle"], "linewidth": found["linewidth"]}
 
 
-def _last_step(race: Race) -> int:
+def _last_step(race: Raced) -> int:
     """The step at which there is nothing more to see: all have arrived or broken off, or the end of the race."""
     ends = [run.steps if run.steps is not None and run.verdict in ("arrived", "diverged") else race.steps
             for run in race.runs]  # fmt: skip
@@ -218,7 +247,7 @@ def _levels(values: np.ndarray, lowest: float) -> np.ndarray:
     return lowest + np.linspace(0, top, LEVELS + 1)[1:]
 
 
-def _draw_ground(race: Race, axes: Axes, theme: Theme, moving: Moving) -> None:
+def _draw_ground(race: Raced, axes: Axes, theme: Theme, moving: Moving) -> None:
     surface = race.surface
     (left, right), (bottom, top) = bounds = _window(race)
     points, values = grid(surface, 121, bounds)
@@ -249,7 +278,7 @@ def _draw_ground(race: Race, axes: Axes, theme: Theme, moving: Moving) -> None:
     axes.set_ylim(bottom, top)
 
 
-def _window(race: Race) -> list[tuple[float, float]]:
+def _window(race: Raced) -> list[tuple[float, float]]:
     """The surface's window, made wider where the start would lie outside."""
     found = []
     for (low, high), start in zip(race.surface.bounds, race.start):
@@ -258,7 +287,7 @@ def _window(race: Race) -> list[tuple[float, float]]:
     return found
 
 
-def _draw_line(race: Race, axes: Axes, theme: Theme, moving: Moving) -> None:
+def _draw_line(race: Raced, axes: Axes, theme: Theme, moving: Moving) -> None:
     """In one dimension: where each racer is at each step, over bands of equal height."""
     ((low, high),) = _window(race)
     points, values = grid(race.surface, 241, [(low, high)])
@@ -279,7 +308,7 @@ def _draw_line(race: Race, axes: Axes, theme: Theme, moving: Moving) -> None:
     axes.set_ylabel("x at each step", color=theme["muted"])
 
 
-def _draw_cost(race: Race, axes: Axes, theme: Theme, moving: Moving) -> None:
+def _draw_cost(race: Raced, axes: Axes, theme: Theme, moving: Moving) -> None:
     """Height above the minimum at each step, logarithmic, cut off below where nothing more is to be seen."""
     lowest, tops, bottoms = race.surface.lowest, [], []
     for run in race.runs:
@@ -332,7 +361,7 @@ def power_of_ten(value: float) -> str:
     return "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-def _draw_order(race: Race, axes: Axes, theme: Theme) -> None:
+def _draw_order(race: Raced, axes: Axes, theme: Theme) -> None:
     """The key, in finishing order: line, name, rate, what happened."""
     axes.set_axis_off()
     axes.set_xlim(0, 1)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from gradatim.autodiff import activations, functions
-from gradatim.autodiff.tensor import Tensor
+from gradatim.autodiff.engine import activations, functions
+from gradatim.autodiff.engine.tensor import Tensor
 from gradatim.errors import GradatimError
 
 LONGEST_TEXT, MOST_PARTS, LARGEST_POWER, MOST_NUMBERS, DEEPEST = 1000, 200, 100.0, 64, 60

@@ -6,11 +6,11 @@ import numpy as np
 
 from gradatim.errors import GradatimError
 
-Pull = Callable[[np.ndarray], np.ndarray]
+VectorJacobianProduct = Callable[[np.ndarray], np.ndarray]
 
 
-def product(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, Pull, Pull]:
-    """C = A B over the last two axes, leading axes broadcast; and the pulls G ↦ G Bᵀ to A and G ↦ Aᵀ G to B.
+def product(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, VectorJacobianProduct, VectorJacobianProduct]:
+    """C = A B over the last two axes, leading axes broadcast; and the vjps G ↦ G Bᵀ to A and G ↦ Aᵀ G to B.
 
     x: (…, n, k) or a vector (k,), taken as one row; y: (…, k, m) or a vector (k,), taken as one column.
     """

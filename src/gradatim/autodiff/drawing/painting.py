@@ -2,7 +2,7 @@
 
 import io
 
-from gradatim.autodiff.scene import LIGHT, Box, Curve, Scene, Words, arrow_head, bezier
+from gradatim.autodiff.drawing.scene import LIGHT, Box, Curve, Scene, Words, arrow_head, bezier
 from gradatim.errors import GradatimError
 
 LARGEST_SIDE = 12_000

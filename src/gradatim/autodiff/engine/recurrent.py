@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from gradatim.autodiff.activations import sigmoid, tanh
-from gradatim.autodiff.functions import stack
-from gradatim.autodiff.layers import normal, zeros
-from gradatim.autodiff.tensor import Tensor
+from gradatim.autodiff.engine.activations import sigmoid, tanh
+from gradatim.autodiff.engine.functions import stack
+from gradatim.autodiff.engine.layers import normal, zeros
+from gradatim.autodiff.engine.tensor import Tensor
 
 State = tuple[Tensor, ...]
 

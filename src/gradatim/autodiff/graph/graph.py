@@ -6,61 +6,21 @@ used more than once.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradatim.autodiff.amounts import array_json, array_text
-from gradatim.autodiff.tensor import Tensor, topological_order
-from gradatim.autodiff.terms import Term, formula_of, leaf_term
+from gradatim.autodiff.engine.tensor import Tensor, topological_order
+from gradatim.autodiff.graph.amounts import array_json, array_text
+from gradatim.autodiff.graph.nodes import Edge, Node, local_text
+from gradatim.autodiff.graph.terms import Term, formula_of, leaf_term
 from gradatim.errors import GradatimError
 
 if TYPE_CHECKING:
-    from gradatim.autodiff.scene import Scene
+    from gradatim.autodiff.drawing.scene import Scene
 
 LARGEST_JACOBIAN_SIDE = 16
-
-
-@dataclass(frozen=True)
-class Edge:
-    """From a node to one that reads it: the local derivative, and what it hands back.
-
-    local: ∂target/∂source, in the shape that `kind` says. kind: "number"; "gradient" (the target is one number, local
-    has the source's shape); "elementwise" (same shapes, the diagonal of the Jacobian); "jacobian" (target's size ×
-    source's size); "operator" (too large to write out, local is None); "constant" (no gradient goes there).
-    passed: dJ/dtarget · local, in the source's shape.
-    """
-
-    source: int
-    target: int
-    kind: str
-    local: np.ndarray | None = field(repr=False)
-    passed: np.ndarray | None = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Node:
-    """One value: its number in the order of the forward pass, name, operation and parents, value and gradient.
-
-    label: what others call it, its name or a short formula; formula: what was done, "" for a leaf.
-    """
-
-    number: int
-    name: str
-    operation: str
-    label: str
-    formula: str
-    parents: tuple[int, ...]
-    value: np.ndarray = field(repr=False)
-    gradient: np.ndarray | None = field(repr=False)
-    constant: bool
-    exponent: float | None = None  # of a power by a plain number
-
-    @property
-    def title(self) -> str:
-        """Name and formula, as far as there are both."""
-        return f"{self.name} = {self.formula}" if self.name and self.formula else self.label
 
 
 @dataclass(frozen=True)
@@ -124,13 +84,13 @@ class Graph:
         sentence: what happens; values and gradients: node number → what is known by now, sums still growing included;
         svg: the picture of the step (None without `svg`).
         """
-        from gradatim.autodiff.sweep import frames
+        from gradatim.autodiff.graph.steps import frames
 
         return frames(self, svg=svg)
 
     def scene(self, *, direction: str | None = None) -> "Scene":
         """The drawing as shapes, with the windows of steps in which each is to be seen."""
-        from gradatim.autodiff.sweep import scene
+        from gradatim.autodiff.graph.steps import scene
 
         return scene(self, direction)
 
@@ -144,13 +104,13 @@ class Graph:
 
     def html(self, *, direction: str | None = None) -> str:
         """A self-contained page that steps through the frames: buttons, slider, arrow keys; no network."""
-        from gradatim.autodiff.page import stepping_page
+        from gradatim.autodiff.drawing.page import stepping_page
 
         return stepping_page(self.scene(direction=direction))
 
     def png(self, *, direction: str | None = None, scale: float = 2.0) -> bytes:
         """The picture as PNG, light, in `scale` pixels a unit."""
-        from gradatim.autodiff.painting import painted
+        from gradatim.autodiff.drawing.painting import painted
 
         return painted(self.scene(direction=direction), scale=scale)
 
@@ -209,7 +169,7 @@ def _exponent(tensor: Tensor) -> float | None:
         return None
     x, y = tensor._seen[0], tensor.value
     with np.errstate(all="ignore"):
-        slope = tensor.pull(np.ones_like(y))[0]
+        slope = tensor.vjp(np.ones_like(y))[0]
     useful = np.flatnonzero(np.isfinite(y) & (y != 0))
     if slope is None or not len(useful):
         return None
@@ -227,7 +187,7 @@ def _swept(
         if not tensor.parents:
             continue
         upstream = totals.get(tensor)
-        handed = [None] * len(tensor.parents) if upstream is None else tensor.pull(upstream)
+        handed = [None] * len(tensor.parents) if upstream is None else tensor.vjp(upstream)
         locals_ = _local_derivatives(tensor) if upstream is not None else [("constant", None)] * len(tensor.parents)
         found = []
         for parent, passed, (kind, local) in zip(tensor.parents, handed, locals_):
@@ -241,9 +201,9 @@ def _swept(
 def _local_derivatives(tensor: Tensor) -> list[tuple[str, np.ndarray | None]]:
     """Kind and local derivative for each parent, by pulling ones, single entries, or an irregular probe."""
     outputs = tensor.value.size
-    ones = tensor.pull(np.ones_like(tensor.value))
+    ones = tensor.vjp(np.ones_like(tensor.value))
     probe = np.random.default_rng(0).uniform(1.0, 2.0, tensor.shape).astype(tensor.dtype)
-    probed = tensor.pull(probe) if outputs > 1 else ones
+    probed = tensor.vjp(probe) if outputs > 1 else ones
     single: list[tuple[np.ndarray | None, ...]] | None = None
     found: list[tuple[str, np.ndarray | None]] = []
     for place, parent in enumerate(tensor.parents):
@@ -256,7 +216,7 @@ def _local_derivatives(tensor: Tensor) -> list[tuple[str, np.ndarray | None]]:
             found.append(("elementwise", pulled))  # Jᵀv = v · Jᵀ1 for an irregular v only where J is diagonal
         elif max(outputs, parent.value.size) <= LARGEST_JACOBIAN_SIDE:
             if single is None:
-                single = _rows_of_jacobian(tensor.pull, tensor.value)
+                single = _rows_of_jacobian(tensor.vjp, tensor.value)
             rows = [np.asarray(row[place]).reshape(-1) for row in single]
             found.append(("jacobian", np.stack(rows)))
         else:
@@ -265,21 +225,11 @@ def _local_derivatives(tensor: Tensor) -> list[tuple[str, np.ndarray | None]]:
 
 
 def _rows_of_jacobian(
-    pull: Callable[[np.ndarray], tuple[np.ndarray | None, ...]], value: np.ndarray
+    vjp: Callable[[np.ndarray], tuple[np.ndarray | None, ...]], value: np.ndarray
 ) -> list[tuple[np.ndarray | None, ...]]:
     rows = []
     for place in range(value.size):
         one = np.zeros(value.size, dtype=value.dtype)
         one[place] = 1.0
-        rows.append(pull(one.reshape(value.shape)))
+        rows.append(vjp(one.reshape(value.shape)))
     return rows
-
-
-def local_text(edge: Edge, *, minus: str = "-") -> str:
-    """The local derivative in a few characters."""
-    if edge.local is None:
-        return "" if edge.kind == "constant" else "Jacobian"
-    if edge.kind == "elementwise" and edge.local.size > 1 and np.ptp(edge.local) == 0:
-        return array_text(edge.local.reshape(-1)[0], minus=minus)  # the same number everywhere
-    prefix = "Jacobian " if edge.kind == "jacobian" and edge.local.size > 4 else ""
-    return prefix + array_text(edge.local, minus=minus)

@@ -1,17 +1,16 @@
 """A trace as a table and as a picture; modules are drawn closed where the picture would have too many cards."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from gradatim.autodiff.amounts import number_text
-from gradatim.autodiff.drawing import Card, Line, Link, Plan, drawn
-from gradatim.autodiff.scene import Scene, shortened
-from gradatim.autodiff.vitals import FEWEST_SEEN
-
-if TYPE_CHECKING:
-    from gradatim.autodiff.trace import Trace, TraceNode
+from gradatim.autodiff.drawing.drawing import Card, Line, Link, Plan, drawn
+from gradatim.autodiff.drawing.scene import Scene, shortened
+from gradatim.autodiff.graph.amounts import number_text
+from gradatim.autodiff.graph.diagnostics import FEWEST_SEEN, Finding, Weight
+from gradatim.autodiff.graph.recording import Path
+from gradatim.autodiff.graph.trace_nodes import TraceNode
 
 LEGIBLE = 60
 DECADES = 8.0  # the bar is empty where the gradient is 1e-8 of the largest
@@ -22,16 +21,50 @@ LEGEND = (Line("→ values: mean ± standard deviation", "accent", 12.0), Line("
           Line("bar: the same, on a scale of eight powers of ten", "muted", 12.0))
 
 
+class Traced(Protocol):
+    """A trace as its drawing sees it."""
+
+    @property
+    def network(self) -> str:
+        """Name of the network's class."""
+        ...
+
+    @property
+    def nodes(self) -> Sequence[TraceNode]:
+        """In forward order."""
+        ...
+
+    @property
+    def weights(self) -> Sequence[Weight]:
+        """In the order of definition."""
+        ...
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What is wrong, the worst first."""
+        ...
+
+    @property
+    def loss(self) -> float | None:
+        """The loss of the batch, where there was one."""
+        ...
+
+    @property
+    def classes(self) -> Mapping[Path, str]:
+        """Name of the class of each module call."""
+        ...
+
+
 @dataclass(frozen=True)
 class _Group:
     """What one card stands for: a node, or all nodes within a closed module."""
 
     name: str
     kind: str
-    nodes: tuple["TraceNode", ...]
+    nodes: tuple[TraceNode, ...]
 
 
-def trace_table(trace: "Trace") -> str:
+def trace_table(trace: Traced) -> str:
     """One row a node, then the findings, in plain text."""
     norms = {weight.name: weight.gradient.norm for weight in trace.weights if weight.gradient is not None}
     head = ("#", "layer", "kind", "output", "mean", "std", "gradient", "at weights", "dead", "saturated")
@@ -56,14 +89,14 @@ def trace_table(trace: "Trace") -> str:
     return "\n".join([*lines, "", *findings])
 
 
-def _sound(trace: "Trace") -> str:
+def _sound(trace: Traced) -> str:
     norms = [node.gradient.norm for node in trace.nodes if node.gradient is not None and node.weights]
     if len(norms) < 2:
         return "too few layers to compare"
     return f"the gradient is {norms[0]:.1e} at the first layer and {norms[-1]:.1e} at the last"
 
 
-def trace_scene(trace: "Trace", depth: int | None, direction: str | None) -> Scene:
+def trace_scene(trace: Traced, depth: int | None, direction: str | None) -> Scene:
     """The picture, with modules closed at `depth` calls, or as deep as 60 cards allow."""
     deepest = max((len(node.path) for node in trace.nodes), default=0)
     groups = _grouped(trace, deepest if depth is None else depth)
@@ -97,7 +130,7 @@ def trace_scene(trace: "Trace", depth: int | None, direction: str | None) -> Sce
     return drawn(cards, [Link(source, target) for source, target in links], plan, direction=direction)
 
 
-def _grouped(trace: "Trace", depth: int) -> list[_Group]:
+def _grouped(trace: Traced, depth: int) -> list[_Group]:
     """What lies within a module call `depth` calls deep is drawn as that call."""
     groups: dict[object, list[TraceNode]] = {}
     for node in trace.nodes:
@@ -114,7 +147,7 @@ def _grouped(trace: "Trace", depth: int) -> list[_Group]:
     return sorted(found, key=lambda group: group.nodes[-1].number)
 
 
-def _card(trace: "Trace", group: _Group, flags: dict[str, list[str]], largest: float) -> Card:
+def _card(trace: Traced, group: _Group, flags: dict[str, list[str]], largest: float) -> Card:
     last = group.nodes[-1]
     names = {node.name for node in group.nodes} | {name for node in group.nodes for name in node.weights}
     codes = list(dict.fromkeys(code for name in names for code in flags.get(name, ())))
@@ -141,7 +174,7 @@ def _card(trace: "Trace", group: _Group, flags: dict[str, list[str]], largest: f
                 thickness=2.2 if codes else 1.2, radius=14.0 if is_input else 7.0, meter=meter)
 
 
-def _states(nodes: Sequence["TraceNode"]) -> str:
+def _states(nodes: Sequence[TraceNode]) -> str:
     """Dead and saturated shares worth telling: the largest within the card, where enough rows were seen."""
     units = [node.units for node in nodes if node.units is not None and node.units.seen >= FEWEST_SEEN]
     dead = max((unit.dead or 0.0 for unit in units), default=0.0)

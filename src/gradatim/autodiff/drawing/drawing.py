@@ -3,8 +3,19 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gradatim.autodiff.layout import Layout, layered
-from gradatim.autodiff.scene import Box, Curve, Point, Scene, Shape, Words, bezier, point_on, text_width, wrapped
+from gradatim.autodiff.drawing.layout import Layout, layered
+from gradatim.autodiff.drawing.scene import (
+    Box,
+    Curve,
+    Point,
+    Scene,
+    Shape,
+    Words,
+    bezier,
+    point_on,
+    text_width,
+    wrapped,
+)
 from gradatim.errors import GradatimError
 
 MARGIN, PAD, WIDEST = 20.0, 10.0, 720.0

@@ -15,44 +15,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from gradatim.autodiff.recording import (
+from gradatim.autodiff.graph.diagnostics import Finding, Weight, findings_of
+from gradatim.autodiff.graph.recording import (
     Path,
     Record,
     Recorder,
     Recording,
-    Values,
     copied,
     randomness_kept,
     statistics,
     tensors_in,
 )
-from gradatim.autodiff.units import Units
-from gradatim.autodiff.vitals import Finding, Weight, findings_of
+from gradatim.autodiff.graph.trace_nodes import TraceNode
 from gradatim.errors import GradatimError
 
 if TYPE_CHECKING:
-    from gradatim.autodiff.scene import Scene
-
-
-@dataclass(frozen=True)
-class TraceNode:
-    """One input, one call of a module, or one operation between modules.
-
-    number: its place in the forward pass, from 1. name: the module's dotted name, `name.operation` for an operation,
-    with ` (2)` for a second call. gradient: of the loss with respect to the values, None where none arrives. weights:
-    names of the parameters that are used here.
-    """
-
-    number: int
-    name: str
-    kind: str
-    path: Path = field(repr=False)
-    parents: tuple[int, ...]
-    shape: tuple[int, ...]
-    values: Values | None
-    gradient: Values | None
-    units: Units | None
-    weights: tuple[str, ...]
+    from gradatim.autodiff.drawing.scene import Scene
 
 
 @dataclass(frozen=True)
@@ -82,7 +60,7 @@ class Trace:
         >>> [line.split()[1] for line in trace(net, torch.ones(4, 2)).table().splitlines()[1:5]]
         ['input', '0', '1', '2']
         """
-        from gradatim.autodiff.trace_drawing import trace_table
+        from gradatim.autodiff.graph.trace_drawing import trace_table
 
         return trace_table(self)
 
@@ -105,7 +83,7 @@ class Trace:
         depth: modules that are called so many calls deep are drawn closed, 1 those that the network itself calls; None:
         as deep as 60 cards allow.
         """
-        from gradatim.autodiff.trace_drawing import trace_scene
+        from gradatim.autodiff.graph.trace_drawing import trace_scene
 
         return trace_scene(self, depth, direction)
 
@@ -115,7 +93,7 @@ class Trace:
 
     def png(self, *, depth: int | None = None, direction: str | None = "down", scale: float = 2.0) -> bytes:
         """The picture as PNG, light."""
-        from gradatim.autodiff.painting import painted
+        from gradatim.autodiff.drawing.painting import painted
 
         return painted(self.scene(depth=depth, direction=direction), scale=scale)
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gradatim.autodiff.functions import TensorLike, pad
-from gradatim.autodiff.tensor import Pull, Tensor, as_tensor, node
+from gradatim.autodiff.engine.functions import TensorLike, pad
+from gradatim.autodiff.engine.tensor import Tensor, VectorJacobianProduct, as_tensor, node
 from gradatim.errors import GradatimError
 
 Pair = tuple[int, int]
@@ -272,11 +272,11 @@ def _check(x: Tensor, weight: Tensor, reads: tuple[int, ...], groups: int) -> No
 
 
 def _with_bias(
-    operation: str, y: np.ndarray, parents: tuple[Tensor, ...], bias: TensorLike | None, *pulls: Pull
+    operation: str, y: np.ndarray, parents: tuple[Tensor, ...], bias: TensorLike | None, *vjps: VectorJacobianProduct
 ) -> Tensor:
     """The node of a convolution, with or without the number added to each output channel."""
     if bias is None:
-        return node(operation, batch_first(y), parents, *pulls)
+        return node(operation, batch_first(y), parents, *vjps)
     bias = as_tensor(bias)
     y += bias.value[:, None, None, None]
-    return node(operation, batch_first(y), (*parents, bias), *pulls, lambda g: g.sum(axis=(0, 2, 3)))
+    return node(operation, batch_first(y), (*parents, bias), *vjps, lambda g: g.sum(axis=(0, 2, 3)))

@@ -1,6 +1,6 @@
 """Reverse-mode differentiation: a tensor remembers which operation made it, and from what.
 
-The forward pass writes a graph: every result keeps its parents and, for each parent, one function that pulls an
+The forward pass writes a graph: every result keeps its parents and, for each parent, one function that takes an
 upstream gradient back to it, upstream · ∂result/∂parent. `backward` walks that graph once, from the loss to the leaves,
 children before parents, and adds up what arrives (Linnainmaa 1970; Rumelhart, Hinton & Williams 1986). That is all:
 one sweep costs about twice the forward pass, for any number of parameters.
@@ -22,11 +22,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradatim.autodiff.gradients import Axis, Scattered, accumulate, spread
-from gradatim.autodiff.products import product
+from gradatim.autodiff.engine.gradients import Axis, Scattered, accumulate, spread
+from gradatim.autodiff.engine.matmul import product
 from gradatim.errors import GradatimError
 
-Pull = Callable[[np.ndarray], "np.ndarray | Scattered"]
+VectorJacobianProduct = Callable[[np.ndarray], "np.ndarray | Scattered"]
 
 _recording = True
 
@@ -51,8 +51,8 @@ class Tensor:
     """
 
     __slots__ = (
-        "__weakref__", "_pulls", "_seen", "_swept", "_value",
-        "gradient", "name", "operation", "parents", "requires_gradient",
+        "__weakref__", "_seen", "_swept", "_value", "_vjps", "gradient", "name", "operation", "parents",
+        "requires_gradient",
     )  # fmt: skip
     __array_ufunc__ = None  # so that NumPy leaves `array * tensor` to us
 
@@ -61,13 +61,13 @@ class Tensor:
     operation: str
     parents: tuple["Tensor", ...]
     requires_gradient: bool
-    _pulls: tuple[Pull, ...]
+    _vjps: tuple[VectorJacobianProduct, ...]
     _seen: tuple[np.ndarray, ...]
 
     def __init__(self, value: ArrayLike, *, requires_gradient: bool = False, name: str | None = None) -> None:
         self._value = _own(value)
         self.gradient = None
-        self.parents, self._pulls, self._seen = (), (), ()
+        self.parents, self._vjps, self._seen = (), (), ()
         self.operation, self.name = "", name
         self.requires_gradient, self._swept = requires_gradient, False
 
@@ -126,11 +126,11 @@ class Tensor:
 
     # The backward pass
 
-    def pull(self, upstream: np.ndarray) -> tuple[np.ndarray | None, ...]:
+    def vjp(self, upstream: np.ndarray) -> tuple[np.ndarray | None, ...]:
         """upstream · ∂self/∂parent for each parent, in the parent's shape; None where none is required."""
         return tuple(
-            accumulate(None, pull(upstream), parent._value, in_place=False) if parent.requires_gradient else None
-            for parent, pull in zip(self.parents, self._pulls)
+            accumulate(None, vjp(upstream), parent._value, in_place=False) if parent.requires_gradient else None
+            for parent, vjp in zip(self.parents, self._vjps)
         )
 
     def backward(self, upstream: ArrayLike | None = None) -> None:
@@ -147,14 +147,14 @@ class Tensor:
                 current.gradient = gradient
             else:
                 current.gradient = current.gradient + gradient
-            for parent, pull, seen in zip(current.parents, current._pulls, current._seen):
+            for parent, vjp, seen in zip(current.parents, current._vjps, current._seen):
                 if parent.requires_gradient:
                     if parent._value is not seen:
                         raise GradatimError(
                             f"expected the value that '{current.operation}' saw, but that of {parent} was replaced "
                             "after the forward pass; call backward first"
                         )
-                    total, contribution = totals.get(parent), pull(gradient)
+                    total, contribution = totals.get(parent), vjp(gradient)
                     totals[parent] = accumulate(total, contribution, seen, in_place=parent in ours)
                     if total is not None or isinstance(contribution, Scattered):
                         ours.add(parent)
@@ -226,7 +226,7 @@ class Tensor:
         return node("negate", -self._value, (self,), np.negative)
 
     def __matmul__(self, other: "Tensor | ArrayLike") -> "Tensor":
-        """C = A B over the last two axes, any leading axes broadcast: pulls G Bᵀ to A and Aᵀ G to B."""
+        """C = A B over the last two axes, any leading axes broadcast: hands G Bᵀ to A and Aᵀ G to B."""
         other, x, y = self._pair(other)
         value, to_left, to_right = product(x, y)
         return node("@", value, (self, other), to_left, to_right)
@@ -317,10 +317,10 @@ class Tensor:
         return Tensor(np.asarray(constant, dtype=self._value.dtype))
 
 
-def node(operation: str, value: Any, parents: tuple[Tensor, ...], *pulls: Pull) -> Tensor:
+def node(operation: str, value: Any, parents: tuple[Tensor, ...], *vjps: VectorJacobianProduct) -> Tensor:
     """One step of the forward pass: its value, what it was made from, and for each parent how a gradient gets there.
 
-    A pull must not change what it is given, and should hold arrays, not tensors: then the graph is freed with its loss.
+    A vjp must not change what it is given, and should hold arrays, not tensors: then the graph is freed with its loss.
     """
     result = Tensor.__new__(Tensor)
     if type(value) is not np.ndarray:
@@ -330,14 +330,14 @@ def node(operation: str, value: Any, parents: tuple[Tensor, ...], *pulls: Pull) 
     result.gradient = result.name = None
     result.operation, result._swept = operation, False
     if _recording:
-        result.parents, result._pulls = parents, pulls
+        result.parents, result._vjps = parents, vjps
         result._seen = tuple([parent._value for parent in parents])
         result.requires_gradient = False
         for parent in parents:
             if parent.requires_gradient:
                 result.requires_gradient = True
     else:
-        result.parents, result._pulls, result._seen, result.requires_gradient = (), (), (), False
+        result.parents, result._vjps, result._seen, result.requires_gradient = (), (), (), False
     return result
 
 

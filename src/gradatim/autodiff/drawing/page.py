@@ -2,7 +2,7 @@
 
 import re
 
-from gradatim.autodiff.scene import DARK, LIGHT, Scene, clean
+from gradatim.autodiff.drawing.scene import DARK, LIGHT, Scene, clean
 
 
 def stepping_page(scene: Scene) -> str:

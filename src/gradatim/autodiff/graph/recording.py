@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from gradatim.autodiff.units import Units, units_of
+from gradatim.autodiff.graph.units import Units, units_of
 
 # Operations that only arrange numbers anew: no node of their own, what follows is joined to what came before.
 PLUMBING = frozenset(

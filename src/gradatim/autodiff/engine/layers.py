@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradatim.autodiff.functions import embedding, variance
-from gradatim.autodiff.tensor import Tensor
-from gradatim.autodiff.windows import convolution
+from gradatim.autodiff.engine.convolution import convolution
+from gradatim.autodiff.engine.functions import embedding, variance
+from gradatim.autodiff.engine.tensor import Tensor
 from gradatim.errors import GradatimError
 from gradatim.randomness import generator
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradatim.autodiff.gradients import Axis, Scattered, spread
-from gradatim.autodiff.tensor import Tensor, as_array, as_tensor, node
+from gradatim.autodiff.engine.gradients import Axis, Scattered, spread
+from gradatim.autodiff.engine.tensor import Tensor, as_array, as_tensor, node
 from gradatim.errors import GradatimError
 
 TensorLike = Tensor | ArrayLike
@@ -130,14 +130,14 @@ def log_sum_exp(x: TensorLike, axis: Axis = -1, keepdims: bool = False) -> Tenso
 
 
 def softmax(x: TensorLike, axis: int = -1) -> Tensor:
-    """p = eˣ / Σ eˣ along an axis: ∂p_i/∂x_j = p_i (δ_ij − p_j), so the pull is p ⊙ (g − Σ g⊙p)."""
+    """p = eˣ / Σ eˣ along an axis: ∂p_i/∂x_j = p_i (δ_ij − p_j), so the product with g is p ⊙ (g − Σ g⊙p)."""
     x = as_tensor(x)
     p = softmax_of(x.value, axis)
     return node("softmax", p, (x,), lambda g: p * (g - (g * p).sum(axis=axis, keepdims=True)))
 
 
 def log_softmax(x: TensorLike, axis: int = -1) -> Tensor:
-    """ℓ = x − ln Σ eˣ along an axis: ∂ℓ_i/∂x_j = δ_ij − p_j, so the pull is g − p Σ g."""
+    """ℓ = x − ln Σ eˣ along an axis: ∂ℓ_i/∂x_j = δ_ij − p_j, so the product with g is g − p Σ g."""
     x = as_tensor(x)
     shifted = x.value - x.value.max(axis=axis, keepdims=True)
     value = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
@@ -177,8 +177,8 @@ def stack(tensors: Sequence[TensorLike], axis: int = 0) -> Tensor:
         shapes = ", ".join(str(parent.shape) for parent in parents)
         raise GradatimError(f"stack: expected equal shapes, received {shapes}") from None
     before = (slice(None),) * (axis % value.ndim)
-    pulls = [lambda g, i=i: g[(*before, i)] for i in range(len(parents))]  # type: ignore[misc]
-    return node("stack", value, parents, *pulls)
+    vjps = [lambda g, i=i: g[(*before, i)] for i in range(len(parents))]  # type: ignore[misc]
+    return node("stack", value, parents, *vjps)
 
 
 def embedding(table: TensorLike, rows: ArrayLike) -> Tensor:

@@ -8,15 +8,12 @@ is 0.5⁵⁰ = 8.9e-16.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import nn
 
-from gradatim.autodiff.recording import Values
+from gradatim.autodiff.graph.recording import Values
+from gradatim.autodiff.graph.trace_nodes import TraceNode
 from gradatim.train.gradients import gradient_norms, gradient_verdict
-
-if TYPE_CHECKING:
-    from gradatim.autodiff.trace import TraceNode
 
 LIMIT = 1e4
 LARGEST_SHARE = 0.5
@@ -47,7 +44,7 @@ class Finding:
     factor_per_layer: float | None = None
 
 
-def findings_of(nodes: Sequence["TraceNode"], weights: Sequence[Weight], network: nn.Module) -> list[Finding]:
+def findings_of(nodes: Sequence[TraceNode], weights: Sequence[Weight], network: nn.Module) -> list[Finding]:
     """All findings, the worst first."""
     found = [*_not_finite(nodes, weights)]
     if not found:
@@ -67,17 +64,17 @@ def depth_factor(norms: Sequence[float]) -> float | None:
     return math.exp((math.log(norms[0]) - math.log(norms[-1])) / (len(norms) - 1))
 
 
-def called(node: "TraceNode") -> str:
+def called(node: TraceNode) -> str:
     """The name with the class behind it, since 5 alone says little."""
     return node.name if node.kind in node.name else f"{node.name} ({node.kind})"
 
 
-def _layers(nodes: Sequence["TraceNode"]) -> list["TraceNode"]:
+def _layers(nodes: Sequence[TraceNode]) -> list[TraceNode]:
     """Inputs of real numbers and what has weights of its own: where depth is counted."""
     return [node for node in nodes if node.gradient is not None and (node.weights or node.kind == "input")]
 
 
-def _not_finite(nodes: Sequence["TraceNode"], weights: Sequence[Weight]) -> list[Finding]:
+def _not_finite(nodes: Sequence[TraceNode], weights: Sequence[Weight]) -> list[Finding]:
     read = {parent for node in nodes for parent in node.parents}
     ends = [node for node in nodes if node.number not in read and node.values is not None and not node.values.finite]
     if ends:  # an infinity that never gets there is a mask, and an absent number in a cell is for the network to treat
@@ -93,7 +90,7 @@ def _not_finite(nodes: Sequence["TraceNode"], weights: Sequence[Weight]) -> list
     return []
 
 
-def _through_depth(nodes: Sequence["TraceNode"], network: nn.Module) -> list[Finding]:
+def _through_depth(nodes: Sequence[TraceNode], network: nn.Module) -> list[Finding]:
     """The verdict on the gradients at the outputs of layers, then on those at the weights."""
     names = {called(node): node.name for node in nodes}
     at_outputs = {called(node): node.gradient.norm for node in _layers(nodes) if node.gradient is not None}
@@ -112,7 +109,7 @@ def _through_depth(nodes: Sequence["TraceNode"], network: nn.Module) -> list[Fin
     return []
 
 
-def _values(nodes: Sequence["TraceNode"]) -> list[Finding]:
+def _values(nodes: Sequence[TraceNode]) -> list[Finding]:
     """Whether the values themselves grow or shrink with depth."""
     sizes = [(node, node.values.norm / math.sqrt(max(math.prod(node.shape), 1))) for node in nodes
              if node.values is not None and node.values.finite and (node.weights or node.kind == "input")]
@@ -140,7 +137,7 @@ def _unreached(weights: Sequence[Weight]) -> list[Finding]:
                     "detach; freeze them or join them to the loss")]
 
 
-def _units(nodes: Sequence["TraceNode"]) -> list[Finding]:
+def _units(nodes: Sequence[TraceNode]) -> list[Finding]:
     found = []
     judged = [node for node in nodes if node.units is not None and node.units.seen >= FEWEST_SEEN]
     for node in judged:

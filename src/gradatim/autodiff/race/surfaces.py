@@ -114,8 +114,8 @@ def gaussians() -> Surface:
     def hessian(point: Array) -> Array:
         found = np.zeros((2, 2))
         for height, centre, width in peaks:
-            pull = (point - centre) / width**2
-            found += height * density(point, centre, width) * (np.outer(pull, pull) - np.diag(width**-2.0))
+            scaled = (point - centre) / width**2
+            found += height * density(point, centre, width) * (np.outer(scaled, scaled) - np.diag(width**-2.0))
         return found
 
     return Surface(

@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-from gradatim.autodiff.functions import TensorLike, largest, softmax
-from gradatim.autodiff.tensor import Tensor, as_tensor, node
+from gradatim.autodiff.engine.functions import TensorLike, largest, softmax
+from gradatim.autodiff.engine.tensor import Tensor, as_tensor, node
 from gradatim.errors import GradatimError
 
 __all__ = [

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradatim.autodiff.amounts import array_json, array_text
-from gradatim.autodiff.drawing import Card, Line, Link, Plan, drawn
-from gradatim.autodiff.graph import Edge, Graph, Node, local_text
-from gradatim.autodiff.scene import Scene
-from gradatim.autodiff.terms import Term, joined, leaf_term
+from gradatim.autodiff.drawing.drawing import Card, Line, Link, Plan, drawn
+from gradatim.autodiff.drawing.scene import Scene
+from gradatim.autodiff.graph.amounts import array_json, array_text
+from gradatim.autodiff.graph.nodes import Edge, Node, NodesAndEdges, local_text
+from gradatim.autodiff.graph.terms import Term, joined, leaf_term
 from gradatim.errors import GradatimError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Step:
     gradients: "Mapping[int, np.ndarray]" = field(default_factory=dict)
 
 
-def steps_of(graph: Graph) -> list[Step]:
+def steps_of(graph: NodesAndEdges) -> list[Step]:
     """All steps in order. Raises GradatimError for a graph of over 200 nodes: nobody would watch it."""
     if len(graph.nodes) > MOST_NODES:
         raise GradatimError(f"expected at most {MOST_NODES} nodes to step through, received {len(graph.nodes)}; "
@@ -75,7 +75,7 @@ def steps_of(graph: Graph) -> list[Step]:
     return steps
 
 
-def frames(graph: Graph, *, svg: bool = True) -> list[dict[str, Any]]:
+def frames(graph: NodesAndEdges, *, svg: bool = True) -> list[dict[str, Any]]:
     """The steps as JSON values; see `Graph.frames`."""
     steps = steps_of(graph)
     picture = scene(graph) if svg else None
@@ -92,7 +92,7 @@ def frames(graph: Graph, *, svg: bool = True) -> list[dict[str, Any]]:
     return found
 
 
-def scene(graph: Graph, direction: str | None = None) -> Scene:
+def scene(graph: NodesAndEdges, direction: str | None = None) -> Scene:
     """The drawing with all its steps; a graph too large to step through is drawn finished."""
     stepped = len(graph.nodes) <= MOST_NODES
     steps = steps_of(graph) if stepped else []
@@ -115,7 +115,7 @@ def scene(graph: Graph, direction: str | None = None) -> Scene:
     return drawn(cards, links, plan, direction=direction)
 
 
-def _card(node: Node, graph: Graph, steps: Sequence[Step], computed: int, works_back: int | None, numbered: bool
+def _card(node: Node, graph: NodesAndEdges, steps: Sequence[Step], computed: int, works_back: int | None, numbered: bool
           ) -> Card:
     number = f"#{node.number}  " if numbered and node.parents else ""
     if not node.parents and node.constant and not node.name:
@@ -153,7 +153,7 @@ def _running(node: Node, steps: Sequence[Step]) -> list[Line]:
     return lines
 
 
-def _merged_links(graph: Graph, forward: dict[int | None, int], backward: dict[int | None, int]) -> list[Link]:
+def _merged_links(graph: NodesAndEdges, forward: dict[int | None, int], backward: dict[int | None, int]) -> list[Link]:
     """One link for each pair of nodes: x·x shows both local derivatives on one line."""
     pairs: dict[tuple[int, int], list[Edge]] = {}
     for edge in graph.edges:
@@ -170,7 +170,7 @@ def _merged_links(graph: Graph, forward: dict[int | None, int], backward: dict[i
     return links
 
 
-def _forward_sentence(graph: Graph, node: Node) -> str:
+def _forward_sentence(graph: NodesAndEdges, node: Node) -> str:
     parents = [graph.nodes[number - 1] for number in node.parents]
     amount = _amount(node.value)
     if all(parent.value.ndim == 0 for parent in parents):
@@ -180,7 +180,7 @@ def _forward_sentence(graph: Graph, node: Node) -> str:
     return f"Forward: {node.title} = {amount}."
 
 
-def _handed_sentence(graph: Graph, edge: Edge, node: Node, total: np.ndarray | None) -> str:
+def _handed_sentence(graph: NodesAndEdges, edge: Edge, node: Node, total: np.ndarray | None) -> str:
     source = graph.nodes[edge.source - 1]
     assert edge.passed is not None and node.gradient is not None
     text = _amount(edge.passed)

@@ -2,7 +2,7 @@
 
 Every method has one shape: `method(objective, parameters, state, *, …) -> (parameters, state)`, the state a dictionary
 that is empty before the first step, nothing changed in place. The objective is anything with the fields of `Objective`
-that the method names; a Surface is one, and `gradatim.autodiff.objective` makes one of a network's loss.
+that the method names; a Surface is one, and `gradatim.autodiff.optimisers.objective` makes one of a network's loss.
 
 In the equations θ are the parameters (one vector), g the gradient, H the Hessian, p a direction, α a step length.
 Line searches follow Nocedal & Wright, Numerical Optimization (2006): below NW.

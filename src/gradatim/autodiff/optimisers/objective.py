@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from gradatim.autodiff.second_order import METHODS, Objective
-from gradatim.autodiff.tensor import Tensor, without_gradient
+from gradatim.autodiff.engine.tensor import Tensor, without_gradient
+from gradatim.autodiff.optimisers.second_order import METHODS, Objective
 from gradatim.errors import GradatimError
 
 Array = np.ndarray

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from gradatim.autodiff.tensor import Tensor
+from gradatim.autodiff.engine.tensor import Tensor
 from gradatim.errors import GradatimError
 
 Array = np.ndarray
@@ -320,7 +320,7 @@ class Optimiser:
     by default the rule's; settings: of the rule's function. "muon" gives vectors to AdamW. "nesterov-look-ahead" leaves
     the parameters where the next gradient is wanted; `rest` brings them back at the end.
 
-    >>> from gradatim.autodiff.tensor import Tensor
+    >>> from gradatim.autodiff.engine.tensor import Tensor
     >>> weight = Tensor(4.0, requires_gradient=True)
     >>> optimiser = Optimiser("momentum", [weight], learning_rate=0.1)
     >>> for _ in range(2):

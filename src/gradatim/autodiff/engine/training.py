@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from gradatim.autodiff.layers import parameters
-from gradatim.autodiff.optimisers import adam
-from gradatim.autodiff.tensor import Tensor
+from gradatim.autodiff.engine.layers import parameters
+from gradatim.autodiff.engine.tensor import Tensor
+from gradatim.autodiff.optimisers.first_order import adam
 from gradatim.errors import GradatimError
 from gradatim.randomness import generator
 
@@ -25,9 +25,9 @@ def train(
     network: anything `parameters` can look into. loss: called with the batch, returns a single number as a tensor.
     rule: one of optimisers.py. settings: its own, such as learning_rate.
 
-    >>> from gradatim.autodiff.layers import Dense
-    >>> from gradatim.autodiff.losses import squared_error
-    >>> from gradatim.autodiff.optimisers import descent
+    >>> from gradatim.autodiff.engine.layers import Dense
+    >>> from gradatim.autodiff.engine.losses import squared_error
+    >>> from gradatim.autodiff.optimisers.first_order import descent
     >>> line, x = Dense(1, 1), np.linspace(-1, 1, 20, dtype=np.float32)[:, None]
     >>> def loss(x, y):
     ...     return squared_error(line(Tensor(x)), y)

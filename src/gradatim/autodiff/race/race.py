@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from gradatim.autodiff.optimisers import RULES, look_ahead, nesterov_look_ahead
-from gradatim.autodiff.race_rates import RATES
-from gradatim.autodiff.second_order import METHODS
-from gradatim.autodiff.surfaces import Surface, find_surface
+from gradatim.autodiff.optimisers.first_order import RULES, look_ahead, nesterov_look_ahead
+from gradatim.autodiff.optimisers.second_order import METHODS
+from gradatim.autodiff.race.rates import RATES
+from gradatim.autodiff.race.run import Run
+from gradatim.autodiff.race.surfaces import Surface, find_surface
 from gradatim.errors import GradatimError
 from gradatim.randomness import generator
 
@@ -29,41 +30,6 @@ TOLERANCE = 0.01
 FEW_SAMPLES = 8
 FAR = 1e3  # so many windows away from the start counts as diverged
 _EXACT = ("gradient-descent", *METHODS)
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """How one optimiser fared.
-
-    path: (steps + 1, d), cut where it diverged; values: the surface along it; minimum: the
-    nearest to its end; verdict: "arrived" (stays within the
-    tolerance of a minimum from `steps` on), "hovers" (was there first at `steps`, does not stay), "diverged" (at
-    `steps`), "saddle", "hilltop" or "flat" (the gradient is gone and it is no minimum), "wandered off" (over a window's
-    width outside the window), "on its way".
-    """
-
-    name: str
-    learning_rate: float | None
-    chosen: str
-    equation: str
-    path: Array
-    values: Array
-    distance: float
-    minimum: Array
-    verdict: str
-    steps: int | None
-
-    @property
-    def what_happened(self) -> str:
-        """The verdict as a person would say it."""
-        return {
-            "arrived": f"arrived at step {self.steps}",
-            "hovers": f"there at step {self.steps}, not to stay",
-            "diverged": f"diverged at step {self.steps}",
-            "saddle": "stopped at a saddle",
-            "hilltop": "stopped on a hilltop",
-            "flat": "stopped on flat ground",
-        }.get(self.verdict, self.verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +100,18 @@ class Race:
 
     def plot(self, path: Path | str, *, dark: bool = False) -> Path:
         """Write the contour with all paths over the cost at each step: .svg (in the reader's theme) or .png."""
-        from gradatim.autodiff.race_pictures import write_picture
+        from gradatim.autodiff.race.pictures import write_picture
 
         return write_picture(self, Path(path), dark=dark)
 
     def animate(self, path: Path | str, *, dark: bool = False, frames: int = 60) -> Path:
         """Write the race as it happens: a .gif that plays once and starts again."""
-        from gradatim.autodiff.race_pictures import write_animation
+        from gradatim.autodiff.race.pictures import write_animation
 
         return write_animation(self, Path(path), dark=dark, frames=frames)
 
     def _repr_svg_(self) -> str:
-        from gradatim.autodiff.race_pictures import svg_text
+        from gradatim.autodiff.race.pictures import svg_text
 
         return svg_text(self)
 

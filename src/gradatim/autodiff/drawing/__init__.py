@@ -1,0 +1,1 @@
+"""Graphs drawn: where boxes stand, how they look, as SVG, PNG or a page that steps through them."""

@@ -1,0 +1,1 @@
+"""Computation graphs to look at: of an expression, and of a PyTorch network with one batch."""

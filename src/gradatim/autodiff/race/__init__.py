@@ -1,0 +1,1 @@
+"""Optimisers raced down a surface: the surfaces, the rates, the race, its pictures."""
