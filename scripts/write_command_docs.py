@@ -49,7 +49,22 @@ def pages() -> dict[str, str]:
         f"{name}.md": PAGE.format(name=name, line=line, help=help_of(name)) for name, (_, line) in COMMANDS.items()
     }
     rows = "\n".join(f"- [`gradatim {name}`]({name}.md): {line}" for name, (_, line) in COMMANDS.items())
+    written["tasks.md"] += "\n" + tables()
     return {"README.md": INDEX.format(rows=rows), **written}
+
+
+def tables() -> str:
+    """The options of each task as Markdown."""
+    from gradatim.cli.tasks import COLUMNS, tables_of
+    from gradatim.tasks.declared import DECLARED
+
+    parts = []
+    for task, declared in DECLARED.items():
+        rows = [row for group in tables_of(task).values() for row in group]
+        lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+        lines += ["| " + " | ".join([f"`{row[0]}`", *row[1:]]) + " |" for row in rows]
+        parts.append(f"## {task}\n\n{declared.line.capitalize()}.\n\n" + "\n".join(lines) + "\n")
+    return "\n".join(parts)
 
 
 def help_of(name: str) -> str:

@@ -1,8 +1,32 @@
 """Errors that a user can act on: one line that says what was expected, what was received, what to do."""
 
 
+MAX_MESSAGE = 600  # characters of a message
+MAX_SHOWN = 60  # characters of a user's text that a message quotes
+
+
+def shown(value: object, most: int = MAX_SHOWN) -> str:
+    """A user's text as a message quotes it: its beginning, where it is long.
+
+    >>> shown("x" * 10_000, 5)
+    'xxxxx…'
+    """
+    text = str(value)
+    return text if len(text) <= most else text[:most] + "…"
+
+
+def shortened(message: str) -> str:
+    """A message without its middle, where it is long: its beginning says where, its end what to do."""
+    if len(message) <= MAX_MESSAGE:
+        return message
+    return f"{message[: MAX_MESSAGE // 2]} … {message[-(MAX_MESSAGE // 2 - 3):]}"
+
+
 class GradatimError(ValueError):
     """Anything the user can mend. The command line prints the message alone and exits with code 2."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(shortened(str(message)))
 
 
 class DataError(GradatimError):

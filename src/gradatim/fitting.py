@@ -28,6 +28,8 @@ from gradatim.evaluate.predictions import Predictions
 from gradatim.problems import Problems
 from gradatim.request import Request, check_columns, check_line, choices_of, read_encoders, task_of
 from gradatim.tasks import LINES, SupervisedTask
+from gradatim.tasks.declared import DECLARED, check_taken, options_of
+from gradatim.tasks.effects import check_effects
 from gradatim.tasks.facts import assemble_facts, fingerprint, line_facts, predictions_of
 from gradatim.tasks.line import Fitted, Job, gathered_rows, line_of
 from gradatim.tasks.memo import Clock, Memo
@@ -78,6 +80,8 @@ def fit_request(
     """Fit what the request says; `claim` takes the run's folder once the input has proved good."""
     clock = Clock(request.minutes * 60)
     problems = Problems()
+    if request.task in DECLARED and not request.schema:
+        check_taken(str(request.task), request)  # before a large table is read
     table = gather_columns(read_table(source), request.gather)
     chosen = Schema.from_json(request.schema) if request.schema else infer_schema(
         table, target=request.target, task=request.task, id=request.id, group=request.group, time=request.time,
@@ -107,8 +111,8 @@ def _by_line(ground: Ground, name: str) -> Fitting:
         _ready_machine(request, ground.say)
         budget = replace(clock, seconds=clock.seconds * (1 - REPORT_SHARE))
         fitted: Fitted = line.fit_line(Job(
-            Source(table, ground.problems, progress=ground.progress), ground.schema, split, request.options,
-            request.seed, request.epochs, request.metric, budget, memo, ground.say,
+            Source(table, ground.problems, progress=ground.progress), ground.schema, split,
+            options_of(name, request.options), request.seed, request.epochs, request.metric, budget, memo, ground.say,
         ))
         clock.parts |= budget.parts
         artifact = Artifact(ground.schema, fitted.task, fitted.final, _provenance(request, table),
@@ -125,6 +129,7 @@ def _by_rows(ground: Ground) -> Fitting:
     check_columns(chosen, table)
     encoders = read_encoders(request.encoders, chosen)
     task = task_of(table, chosen, request)
+    check_effects(request, task, chosen, encoders)
     choices = choices_of(request, encoders, task.name, chosen)
     names = [] if ground.test is None else ground.test.frame.columns
     lacking = [column.name for column in chosen.inputs if ground.test is not None and column.name not in names]

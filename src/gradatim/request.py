@@ -14,12 +14,13 @@ from gradatim.data.table import Table
 from gradatim.errors import GradatimError, SchemaError
 from gradatim.files import read_json
 from gradatim.models.address import full_address
-from gradatim.tasks import IN_PICTURES, LINES, TASK_OF_KIND, TASKS, SupervisedTask, task_class
+from gradatim.tasks import IN_PICTURES, TASK_OF_KIND, TASKS, SupervisedTask, task_class
 from gradatim.tasks.chosen import ChosenEstimator
+from gradatim.tasks.declared import DECLARED, check_taken
 from gradatim.tasks.facts import check_metric
+from gradatim.tasks.options import GENERAL
 from gradatim.tasks.placed import picture_of
 from gradatim.tasks.supervised import Choices
-from gradatim.train.optim import OPTIMIZERS
 from gradatim.weights import find, path_of
 
 
@@ -60,25 +61,9 @@ class Request:
     recipe: str | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.minutes < 1e6:
-            raise GradatimError(f"--minutes: expected more than 0, received {self.minutes}")
-        if self.epochs is not None and self.epochs < 1:
-            raise GradatimError(f"--epochs: expected at least 1, received {self.epochs}")
-        if self.learning_rate is not None and not 0 < self.learning_rate < 1e6:
-            raise GradatimError(f"--learning-rate: expected more than 0, received {self.learning_rate}")
-        if self.label_smoothing is not None and not 0 <= self.label_smoothing < 1:
-            raise GradatimError(f"--label-smoothing: expected 0 or more, under 1; received {self.label_smoothing}")
+        for option in GENERAL:
+            option.check(getattr(self, option.name))
         AugmentRequest.parse(self.augment)
-        if not 0 <= self.mixup < 1e6:
-            raise GradatimError(f"--mixup: expected 0 or more, received {self.mixup}")
-        for name, value, allowed in (
-            ("ledger", self.ledger, ("masked", "refit", "none")),
-            ("fusion", self.fusion, ("concatenation", "attention")),
-            ("recipe", self.recipe or "fast", ("fast",)),
-            ("class-weights", self.class_weights, ("auto", "balanced", "none")),
-        ):
-            if value not in allowed:
-                raise GradatimError(f"--{name}: expected one of {', '.join(allowed)}; received '{value}'")
 
 
 def read_request(path: Path) -> Request:
@@ -117,11 +102,8 @@ def check_line(schema: Schema, request: Request) -> str | None:
     """The task that the user or the kind of the target names; refuses what a task of that sort does not take."""
     targets = schema.targets
     name = schema.task or (TASK_OF_KIND.get(targets[0].kind) if len(targets) == 1 else None)
-    if name not in LINES and request.options:
-        raise GradatimError(f"--option {next(iter(request.options))}=…: expected a task with options of its own "
-                            f"({', '.join(LINES)}), received {name}")
-    if name in LINES and request.estimator is not None:
-        raise GradatimError(f"--estimator: expected a task of classes or numbers, received {name}")
+    if name in DECLARED:
+        check_taken(str(name), request)
     return name
 
 
@@ -178,15 +160,13 @@ def read_encoders(encoders: Mapping[str, str], schema: Schema) -> dict[str, dict
 
 
 def choices_of(request: Request, encoders: Mapping[str, Any], task: str, schema: Schema) -> Choices:
-    """What the request says about the fit; GradatimError where an optimiser or an estimator is not there."""
-    if request.optimizer is not None and request.optimizer not in OPTIMIZERS:
-        raise GradatimError(f"--optimizer: expected one of {', '.join(OPTIMIZERS)}; received '{request.optimizer}'")
+    """What the request says about the fit; GradatimError where an estimator is not there."""
     estimator = None if request.estimator is None else ChosenEstimator.parse(request.estimator)
     if estimator is not None:
         estimator.build(task)
     asked = AugmentRequest.parse(request.augment)
     asked.check({column.name: column.kind for column in schema.inputs})
-    if (request.mixup or asked.mixup or asked.cutmix) and task not in ("classification", "regression"):
+    if (asked.mixup or asked.cutmix) and task not in ("classification", "regression"):
         raise GradatimError(f"--augment mixup, cutmix: expected a target of classes or numbers, whose halves add up; "
                             f"{task} has another")
     return Choices(

@@ -1,6 +1,6 @@
 """What a user calls: fit a table, predict, evaluate, report, save, load."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +82,7 @@ def fit(
         target=target,
         schema=None if chosen is None else chosen.to_json(),
         test=str(Path(test).resolve()) if isinstance(test, str | Path) else None,
-        **{**options, **{name: tuple(options.get(name, ())) for name in ("ignore", "augment")}},
+        **{**options, **{name: _as_tuple(options.get(name, ())) for name in ("ignore", "augment")}},
     )
     if output is not None:
         check_folder(output, force=force)  # now; what stands there is replaced only when the input has proved good
@@ -101,6 +101,13 @@ def fit(
         for folder in claimed:
             drop_unfinished(folder)
         raise
+
+
+def _as_tuple(value: Any) -> Any:
+    """One text or several as a tuple; what is neither stays, and is refused by its type."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, Iterable) else value
 
 
 def resume(folder: Path | str, *, say: Say | None = None, progress: Progress | None = None) -> "Run":

@@ -59,7 +59,8 @@ def features_folder(tmp_path, monkeypatch):
 
 
 def fitted(table: pl.DataFrame, weights: Path, **options) -> gd.Run:
-    options = {"epochs": 1, "ledger": "none", "kinds": {"text": "text", "size": "number"}, **options}
+    passes = {} if "estimator" in options else {"epochs": 1}  # of networks
+    options = {**passes, "ledger": "none", "kinds": {"text": "text", "size": "number"}, **options}
     return gd.fit(table, target="label", encoders={"text": f"bert.bert:{weights}"}, minutes=0.1, **options)
 
 

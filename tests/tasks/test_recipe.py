@@ -61,5 +61,5 @@ def test_the_plan_has_one_cycle_muon_and_smoothing(tmp_path: Path) -> None:
     run = gd.fit(tmp_path / "t.csv", target="label", epochs=2, flip=True, recipe="fast", ledger="none")
     plan = run.artifact.recipe["plan"]
     assert (plan["schedule"], plan["optimizer"], plan["label_smoothing"]) == ("one-cycle", "muon", 0.1)
-    with pytest.raises(GradatimError, match="--recipe: expected one of fast; received 'quick'"):
+    with pytest.raises(GradatimError, match="--recipe: expected one of fast, received 'quick'"):
         gd.fit(tmp_path / "t.csv", target="label", recipe="quick")

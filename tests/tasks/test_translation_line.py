@@ -96,9 +96,9 @@ def test_resumed_it_ends_with_the_same_bits(run, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"options": {"network": "magic"}}, "expected one of attention, transformer, none"),
-    ({"options": {"beams": "0"}}, "expected a number from 1 to 64"),
-    ({"options": {"width": "wide"}}, "expected a number from 8"),
-    ({"options": {"colour": "red"}}, "expected an option among network"),
+    ({"options": {"beams": "0"}}, "expected a whole number from 1 to 64"),
+    ({"options": {"width": "wide"}}, "expected a whole number from 8"),
+    ({"options": {"colour": "red"}}, "expected an option among source, network"),
     ({"options": {"source": "nothing"}}, "expected an input among english"),
     ({"metric": "accuracy"}, "expected one of chrf, bleu"),
 ])

@@ -51,8 +51,9 @@ def table() -> pl.DataFrame:
 
 
 def fitted(table: pl.DataFrame, encoder: str, **options) -> gd.Run:
-    return gd.fit(table, target="label", encoders={"text": encoder}, minutes=0.1, epochs=1, ledger="none",
-                  kinds={"text": "text"}, **options)
+    passes = {} if "estimator" in options else {"epochs": 1}
+    return gd.fit(table, target="label", encoders={"text": encoder}, minutes=0.1, ledger="none",
+                  kinds={"text": "text"}, **passes, **options)
 
 
 @pytest.fixture(scope="module")

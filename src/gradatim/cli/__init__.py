@@ -31,6 +31,7 @@ COMMANDS = {
     "words": ("gradatim.cli.words:words", "Vectors of words: learn them, neighbours and analogies."),
     "generate": ("gradatim.cli.generate:generate", "Text from a language model: drawn, greedy, or by beam search."),
     "score": ("gradatim.cli.score:score", "How probable a language model holds texts, a line each."),
+    "tasks": ("gradatim.cli.tasks:tasks", "List the tasks; show one and the options that it takes."),
     "models": ("gradatim.cli.models:models", "List the networks; show one, its parameters and shapes."),
     "weights": ("gradatim.cli.weights:weights", "Published weights: list, get, path."),
     "estimators": ("gradatim.cli.estimators:estimators", "List the classical estimators; show one and its parameters."),

@@ -34,8 +34,6 @@ from gradatim.randomness import generator
 from gradatim.tasks.choose import Candidate, verdict_on_network, weigh
 from gradatim.tasks.facts import check_metric
 from gradatim.tasks.forecasting import (
-    LONGEST_CONTEXT,
-    LONGEST_HORIZON,
     MOST_LEVELS,
     MOST_PERIODS,
     Forecasting,
@@ -44,37 +42,30 @@ from gradatim.tasks.forecasting import (
 from gradatim.tasks.forecasting_members import LOCAL, TITLES, Forecaster, LinearMember, LocalMember, TreesMember
 from gradatim.tasks.forecasting_network import FEWEST_WINDOWS, MOST_WINDOWS, NETWORKS, NetworkTrainer
 from gradatim.tasks.forecasting_report import facts_of, predictions_of
-from gradatim.tasks.line import Fitted, Job, check_options
+from gradatim.tasks.line import Fitted, Job
 from gradatim.tasks.members import Ensemble
 
 OWN_SPLIT = True
 FEWEST_VALUES = 6  # of the longest series
-OPTIONS = {
-    "horizon": "steps ahead", "known": "columns whose future is known, NAME,NAME", "season": "steps of a season",
-    "quantiles": "as 0.1,0.5,0.9", "frequency": "hour, day, 15 minutes, month …",
-    "context": "steps that models look back",
-    "duplicates": "mean, sum, first or last of repeated times", "wide": "all, or NAME,NAME: one column a series",
-    "models": "candidates, NAME,NAME",
-}
 MODELS = (*LOCAL, "ridge", "trees", *NETWORKS)
-QUANTILES = (0.1, 0.5, 0.9)
 VALUE = "value"  # what the cells of a wide table are called
 LOCAL_SHARE, NETWORK_SHARE, REFIT_SHARE = 0.12, 0.5, 0.5  # of the time; the last of what is left then
-MOST_CONTEXT, LONGEST_SEASON = 400, 100_000
+MOST_CONTEXT = 400
 
 
-def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Table, Schema]:
+def read(table: Table, schema: Schema, options: Mapping[str, Any]) -> tuple[Table, Schema]:
     """Columns in their roles: values, times, names, known future; a wide table is melted into a long one."""
-    check_values(options)
     times = schema.with_role("time")
     if len(times) != 1:
         raise SchemaError("forecasting: expected the column of the times, received none; name it with --time")
-    time_name, known = times[0].name, listed(options, "known")
+    time_name, known = times[0].name, options.get("known", ())
     for column in schema.columns:
         if column.role in ("target", "time", "id") and (column.name == ROW or column.name.startswith("quantile:")):
             raise SchemaError(f"column '{column.name}': expected another name, forecasts have a column of that one; "
                               "rename it")
     if "wide" in options:
+        if known:
+            raise SchemaError("--option known: expected no --option wide with it: each column is a series there")
         return _long(table, schema, time_name, options["wide"])
     if len(schema.targets) != 1:
         raise SchemaError("forecasting: expected the column of the values, received none; name it with --target")
@@ -98,50 +89,13 @@ def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Tabl
     return table, Schema(tuple(columns), schema.task)
 
 
-def _long(table: Table, schema: Schema, time_name: str, asked: str) -> tuple[Table, Schema]:
+def _long(table: Table, schema: Schema, time_name: str, asked: tuple[str, ...]) -> tuple[Table, Schema]:
     if {time_name, "series", VALUE} == set(table.frame.columns):
         return table, schema  # it is long already
-    names = [name for name in table.frame.columns if name != time_name] if asked == "all" else asked.split(",")
+    names = [name for name in table.frame.columns if name != time_name] if asked == ("all",) else list(asked)
     columns = (Column(time_name, "text", "time"), Column("series", "category", "id", ("the name of the column",)),
                Column(VALUE, "number", "target", ("the cell of the series' column",)))
     return melted(table, time_name, VALUE, names), Schema(columns, schema.task)
-
-
-def listed(options: Mapping[str, str], name: str) -> list[str]:
-    """The words of an option, divided by commas."""
-    return [word.strip() for word in options.get(name, "").split(",") if word.strip()]
-
-
-def check_values(options: Mapping[str, str]) -> None:
-    """Refuse what can be told to be wrong before a row is read."""
-    check_options(options, OPTIONS, "forecasting")
-    for name, most in (("horizon", LONGEST_HORIZON), ("season", LONGEST_SEASON), ("context", LONGEST_CONTEXT)):
-        number_option(options, name, most)
-    levels_of(options)
-    unknown = [name for name in listed(options, "models") if name not in MODELS]
-    if unknown:
-        raise GradatimError(f"--option models={unknown[0]}: expected names among {', '.join(MODELS)}")
-
-
-def number_option(options: Mapping[str, str], name: str, most: int) -> int | None:
-    """A whole number of at least 1, or None."""
-    if name not in options:
-        return None
-    text = options[name]
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
-        raise GradatimError(f"--option {name}={text}: expected a whole number from 1 to {most}")
-    return int(text)
-
-
-def levels_of(options: Mapping[str, str]) -> tuple[float, ...]:
-    """The quantiles that are asked for, ascending."""
-    try:
-        found = sorted({float(word) for word in listed(options, "quantiles")}) or list(QUANTILES)
-    except ValueError:
-        found = [0.0]
-    if not all(0 < level < 1 for level in found) or len(found) >= MOST_LEVELS:
-        raise GradatimError(f"--option quantiles={options['quantiles']}: expected numbers between 0 and 1, as 0.1,0.9")
-    return tuple(found)
 
 
 def task_of(job: Job) -> tuple[Forecasting, Panel, list[str]]:
@@ -162,21 +116,23 @@ def task_of(job: Job) -> tuple[Forecasting, Panel, list[str]]:
                             f"'{reader.target}', the longest has {int(lengths.max(initial=0))}"
                             + (f"; {unreadable[0]}" if unreadable else ""))
     middle = int(np.median(lengths))
-    asked = number_option(options, "season", LONGEST_SEASON)
+    asked = options.get("season")
     if asked is not None and asked >= lengths.max():
         raise GradatimError(f"--option season={asked}: expected fewer steps than the longest series has, "
                             f"{int(lengths.max())}")
     season, why = (asked, f"season of {asked} steps: asked for") if asked else \
         find_season(panel.values, reader.frequency.seasons())
-    horizon = number_option(options, "horizon", LONGEST_HORIZON)
+    horizon = options.get("horizon")
     horizon_why = "asked for"
     if horizon is None:
         horizon = int(np.clip(season if season > 1 else middle // 10, 1, max(middle // 6, 1)))
         horizon_why = "one season" if horizon == season else "from the length of the series; --option horizon=N"
-    asked_levels = levels_of(options)
+    asked_levels = tuple(sorted(set(options["quantiles"])))
+    if len(asked_levels) >= MOST_LEVELS:
+        raise GradatimError(f"--option quantiles: expected fewer than {MOST_LEVELS}, received {len(asked_levels)}")
     levels = tuple(sorted({*asked_levels, 0.5}))
     usual = [m for m in reader.frequency.seasons() if season < m <= 200 and middle >= 6 * m]
-    context = number_option(options, "context", LONGEST_CONTEXT) or int(np.clip(
+    context = options.get("context") or int(np.clip(
         max(2 * season, 2 * horizon, 12, *(m + horizon for m in usual)), 8, max(min(middle // 2, MOST_CONTEXT), 8)))
     periods = calendar_periods(reader.frequency, season, int(lengths.max()))[:MOST_PERIODS]
     task = Forecasting(reader, horizon, levels, asked_levels, season, context, periods, (1.0,) * len(levels), job.seed,
@@ -217,7 +173,7 @@ class Line:
 
     def candidates(self) -> list[Candidate]:
         """Every model that was asked for and can be fitted, with its answers to the development windows."""
-        asked = listed(self.job.options, "models") or list(MODELS)
+        asked = self.job.options.get("models", MODELS)
         found = [self._local(name) for name in LOCAL if name in asked or name == "seasonal_naive"]
         windows = self.windows_before(self.rolling.cuts)
         if "ridge" in asked and len(windows) >= 20:

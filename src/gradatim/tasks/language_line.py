@@ -9,15 +9,13 @@ import numpy as np
 from gradatim.data.codecs.lossless import LosslessTokens
 from gradatim.data.encoding import without_lone_surrogates
 from gradatim.errors import DataError, GradatimError
-from gradatim.estimators.ngram import MOST_ORDER, KneserNey
+from gradatim.estimators.ngram import KneserNey
 from gradatim.tasks.language_members import LanguageNetwork, NGramMember, as_objects
 from gradatim.tasks.language_model import (
     FEWEST_TEXTS,
-    MOST_VOCABULARY,
     LanguageModel,
     bits_per_character,
     scores_of,
-    whole_option,
 )
 from gradatim.tasks.language_report import sections
 from gradatim.tasks.language_training import NetworkTraining
@@ -69,7 +67,7 @@ class Line:
         """Everything from tokens to facts."""
         job = self.job
         kind, why = self._kind()
-        most = whole_option(job.options, "vocabulary", 2, MOST_VOCABULARY)
+        most = job.options.get("vocabulary")
         tokens = LosslessTokens.train(self.texts["train"], kind, vocabulary=most)
         self.ids = {name: tokens.many(part) for name, part in self.texts.items()}
         characters = sum(map(len, self.texts["train"]))
@@ -103,7 +101,7 @@ class Line:
 
     def _ngrams(self, tokens: LosslessTokens) -> list[Tried]:
         """n-grams of several orders, the lowest first, as far as a quarter of the time goes."""
-        asked = whole_option(self.job.options, "order", 1, MOST_ORDER)
+        asked = self.job.options.get("order")
         orders = ORDERS[tokens.kind] if asked is None else (asked,)
         found: list[Tried] = []
         nothing = np.zeros(0, np.int64)
@@ -136,7 +134,7 @@ class Line:
 
     def _network(self, tokens: LosslessTokens) -> Tried | None:
         job = self.job
-        family = job.options.get("network", "recurrent")
+        family = job.options["network"]
         if family == "none":
             self.notes.append("no network, as asked for")
             return None

@@ -17,28 +17,19 @@ import torch
 from torch import nn
 
 from gradatim.data.batch import Batch
-from gradatim.data.codecs.lossless import KINDS, LosslessTokens
+from gradatim.data.codecs.lossless import LosslessTokens
 from gradatim.data.documents import LABEL, TEXT
 from gradatim.data.schema import Schema
 from gradatim.data.table import Table
 from gradatim.errors import ArtifactError, DataError, GradatimError, SchemaError
-from gradatim.estimators.ngram import MOST_ORDER
 from gradatim.evaluate.intervals import bootstrap_means
 from gradatim.evaluate.predictions import Predictions
-from gradatim.tasks.language_members import NETWORKS, as_objects
-from gradatim.tasks.line import Fitted, Job, check_options
+from gradatim.tasks.language_members import as_objects
+from gradatim.tasks.line import Fitted, Job
 from gradatim.tasks.members import Ensemble
 from gradatim.tasks.source import Source
 
 NAME = "language-model"
-OPTIONS = {
-    "tokens": "characters, words or subwords",
-    "vocabulary": "most tokens",
-    "network": "recurrent, transformer, or none for n-grams alone",
-    "order": "tokens of the longest n-grams",
-    "column": "the column of the texts",
-}
-MOST_VOCABULARY = 100_000
 FEWEST_TEXTS = 6
 LEARNED = ("its texts are what is learned",)
 METRICS = ("bits_per_character", "perplexity")
@@ -145,14 +136,8 @@ def bits_per_character(answer: Sequence[np.ndarray], texts: Sequence[str]) -> fl
     return float(-sum(np.log2(given).sum() for given in answer) / sum(len(text) + 1 for text in texts))
 
 
-def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Table, Schema]:
+def read(table: Table, schema: Schema, options: Mapping[str, Any]) -> tuple[Table, Schema]:
     """Make one column of text the only input; it is the one named, the one called text, or the only one of its kind."""
-    check_options(options, OPTIONS, NAME)
-    for option, among in (("tokens", KINDS), ("network", (*NETWORKS, "none"))):
-        if options.get(option, among[0]) not in among:
-            raise SchemaError(f"--option {option}={options[option]}: expected one of {', '.join(among)}")
-    for option, low, high in (("order", 1, MOST_ORDER), ("vocabulary", 2, MOST_VOCABULARY)):
-        whole_option(options, option, low, high)
     name = options.get("column") or text_column(schema)
     if name not in [column.name for column in schema.columns]:
         known = ", ".join(column.name for column in schema.columns)
@@ -170,16 +155,6 @@ def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Tabl
         for column in schema.columns
     )
     return table, Schema(columns, NAME)
-
-
-def whole_option(options: Mapping[str, str], name: str, low: int, high: int) -> int | None:
-    """An option as a whole number; None where it is not given."""
-    text = options.get(name)
-    if text is None:
-        return None
-    if not text.isdecimal() or not low <= int(text) <= high:
-        raise SchemaError(f"--option {name}={text}: expected a whole number from {low} to {high}")
-    return int(text)
 
 
 def text_column(schema: Schema) -> str:

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 from gradatim.data.schema import Schema
 from gradatim.data.split import Split
 from gradatim.data.table import Table
-from gradatim.errors import GradatimError
 from gradatim.evaluate.predictions import Predictions
 from gradatim.tasks import LINES
+from gradatim.tasks.declared import options_of
 from gradatim.tasks.members import Ensemble
 from gradatim.tasks.memo import Clock, Memo
 from gradatim.tasks.source import Source
@@ -36,12 +36,12 @@ class LineTask(Task, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a line is given. options: the user's `--option NAME=VALUE`; split: None where the module splits itself."""
+    """What a line is given. options: those of the task, read; split: None where the module splits itself."""
 
     source: Source
     schema: Schema
     split: Split | None
-    options: Mapping[str, str]
+    options: Mapping[str, Any]
     seed: int
     epochs: int | None
     metric: str | None
@@ -73,15 +73,7 @@ def as_line(task: Any) -> LineTask | None:
     return task if hasattr(task, "predict") and hasattr(task, "evaluate") else None
 
 
-def check_options(options: Mapping[str, str], known: Mapping[str, Any], task: str) -> None:
-    """Refuse an option that the task does not have."""
-    for name in options:
-        if name not in known:
-            raise GradatimError(f"--option {name}=…: expected an option among {', '.join(known) or 'none'} of the "
-                                f"task {task}")
-
-
-def gathered_rows(task: str | None, table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Table, Schema]:
+def gathered_rows(task: str | None, table: Table, schema: Schema, options: Mapping[str, Any]) -> tuple[Table, Schema]:
     """The table and schema after the `read` of the task's line, themselves where it has none."""
     read = getattr(line_of(task), "read", None)
-    return (table, schema) if read is None else read(table, schema, options)
+    return (table, schema) if read is None else read(table, schema, options_of(str(task), options))

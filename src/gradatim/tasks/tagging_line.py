@@ -15,7 +15,7 @@ from gradatim.data.table import Table
 from gradatim.data.token_lists import parse_tokens, write_tokens
 from gradatim.errors import CellError, DataError, GradatimError, SchemaError
 from gradatim.evaluate.advice import advice
-from gradatim.tasks.line import Fitted, Job, check_options
+from gradatim.tasks.line import Fitted, Job
 from gradatim.tasks.members import Ensemble
 from gradatim.tasks.tagging import METRIC_NAMES, Tagging, list_faults
 from gradatim.tasks.tagging_crf import FeatureCRF, fit_crf
@@ -27,24 +27,18 @@ from gradatim.tasks.tagging_words import read_sentences
 TOKEN_NAMES = (TOKENS, "words", "token", "word", "text", "sentence")
 TARGET_NAMES = (TAGS, "ner_tags", "ner", "labels", "upos", "pos")
 MOST_GROUPED = 20  # documents from which sentences of one stay on one side of the split
-OPTIONS = {
-    "model": "recurrent, transformer, both or none (the CRF on features alone)", "crf": "yes or no",
-    "characters": "convolution, recurrent or none", "hidden": "width of the reader", "layers": "of the reader",
-    "cell": "lstm, gru, gru_before, rnn", "dropout": "share", "strength": "of the CRF's penalty",
-}
 MODELS = {"recurrent": ("recurrent",), "transformer": ("transformer",), "both": ("recurrent", "transformer"),
           "none": ()}
 STRENGTHS = (0.3, 1.0)
 NETWORK_SHARE = 0.9  # of the time that is left goes to networks
 
 
-def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Table, Schema]:
+def read(table: Table, schema: Schema, options: Mapping[str, Any]) -> tuple[Table, Schema]:
     """One row a sentence: the columns of tokens and tags are found, their cells written as text.
 
     A file of whole documents keeps the sentences of one on one side of the split. A table that is only answered may
     lack the tags.
     """
-    check_options(options, OPTIONS, "tagging")
     target = _column_of_tags(schema)
     tokens = _column_of_tokens(table, schema, target)
     frame = table.frame
@@ -74,7 +68,7 @@ def fit_line(job: Job) -> Fitted:
     line = _Line.begun(job)
     line.count_words()
     line.fit_features()
-    for model in MODELS[job.options.get("model", "recurrent")]:
+    for model in MODELS[job.options["model"]]:
         line.train(model)
     line.average()
     best = line.chosen()
@@ -121,8 +115,6 @@ class _Line:
     @classmethod
     def begun(cls, job: Job) -> "_Line":
         """Read tokens and tags, list what is wrong, set aside what cannot be learned from."""
-        check_options(job.options, OPTIONS, "tagging")
-        _check_values(job.options)
         assert job.split is not None
         table, problems = job.source.table, job.source.problems
         target = job.schema.targets[0]
@@ -170,7 +162,7 @@ class _Line:
         best: tuple[float, FeatureCRF, float, float] | None = None
         classes = len(self.task.codec.tags)
         held = self.parts["development"]
-        for strength in STRENGTHS if asked is None else (float(asked),):
+        for strength in STRENGTHS if asked is None else (asked,):
             began = time.perf_counter()
             crf = fit_crf(*self._of(self.parts["train"]), classes, column=self.corpus.column, strength=strength)
             answers = crf.marginals([self.corpus.sentences[row] for row in held])
@@ -191,7 +183,7 @@ class _Line:
     def train(self, model: str) -> None:
         """A network; its share of the time leaves as much for the refit as its rows need."""
         left = self.job.clock.left(share_kept=1 - NETWORK_SHARE)
-        asked = MODELS[self.job.options.get("model", "recurrent")]
+        asked = MODELS[self.job.options["model"]]
         share = len(self.parts["train"]) / (len(self.parts["train"]) + len(self._all()))
         seconds = left * share / (len(asked) - asked.index(model))
         name = f"{model} tagger"
@@ -333,25 +325,6 @@ class _Line:
 
     def _all(self) -> np.ndarray:
         return np.sort(np.concatenate(list(self.parts.values())))
-
-
-def _check_values(options: Mapping[str, str]) -> None:
-    words = {"model": tuple(MODELS), "crf": ("yes", "no"), "characters": ("convolution", "recurrent", "none"),
-             "cell": ("lstm", "gru", "gru_before", "rnn")}
-    for name, allowed in words.items():
-        if name in options and options[name] not in allowed:
-            raise GradatimError(f"--option {name}: expected one of {', '.join(allowed)}; received '{options[name]}'")
-    numbers = {"hidden": (2, 4096), "layers": (1, 24), "dropout": (0, 0.95), "strength": (1e-6, 1e6)}
-    for name, (low, high) in numbers.items():
-        try:
-            good = name not in options or low <= float(options[name]) <= high
-            if name in ("hidden", "layers") and name in options:
-                int(options[name])
-        except ValueError:
-            good = False
-        if not good:
-            raise GradatimError(f"--option {name}: expected a number from {low:g} to {high:g}, received "
-                                f"'{options[name]}'")
 
 
 def _column_of_tags(schema: Schema) -> str:

@@ -111,16 +111,16 @@ class _Stage:
         arguments: dict[str, Any] = {
             "num_classes": len(self.task.codec.tags), "vocabulary": len(self.words.vocabulary) + 2,
             "characters": len(self.words.characters) + 2, "width": 100 if much else 64,
-            "spelling": options.get("characters", "convolution"), "crf": options.get("crf", "yes") == "yes",
+            "spelling": options["characters"], "crf": options["crf"],
         }
         if self.model == "recurrent":
-            arguments |= {"hidden": int(options.get("hidden", 128 if much else 96)),
-                          "layers": int(options.get("layers", 1)), "cell": options.get("cell", "lstm")}
+            arguments |= {"hidden": options.get("hidden", 128 if much else 96),
+                          "layers": options.get("layers", 1), "cell": options["cell"]}
         else:
-            arguments |= {"width": int(options.get("hidden", 128 if much else 96)),
-                          "depth": int(options.get("layers", 2))}
+            arguments |= {"width": options.get("hidden", 128 if much else 96),
+                          "depth": options.get("layers", 2)}
         if "dropout" in options:
-            arguments["dropout"] = float(options["dropout"])
+            arguments["dropout"] = options["dropout"]
         return {"address": ADDRESSES[self.model], "arguments": arguments}
 
     def member(self, placement: Placement, name: str) -> TaggerMember:

@@ -17,29 +17,17 @@ from gradatim.data.split import Split
 from gradatim.data.table import Table
 from gradatim.errors import DataError, GradatimError, SchemaError
 from gradatim.evaluate.texts import compare_texts, measure_texts
-from gradatim.models.sequence.attention_translator import LOOKS
-from gradatim.nn.recurrent import GATES
 from gradatim.randomness import generator
-from gradatim.tasks.line import Fitted, Job, check_options
+from gradatim.tasks.line import Fitted, Job
 from gradatim.tasks.members import Ensemble
 from gradatim.tasks.translation import SCORED, Translation, score_texts
 from gradatim.tasks.translation_batches import Texts
 from gradatim.tasks.translation_members import Copier, PairMemory, WordByWord
-from gradatim.tasks.translation_network import MOST_BEAMS, NETWORKS, TranslatorMember
+from gradatim.tasks.translation_network import TranslatorMember
 from gradatim.tasks.translation_phrases import PhraseTranslator
 from gradatim.tasks.translation_report import facts_of
 from gradatim.tasks.translation_training import Trained, best_epoch, train_translator
 
-OPTIONS = {
-    "network": f"{', '.join(NETWORKS)} or none", "source": "the input column, where there are several texts",
-    "beams": f"1 to {MOST_BEAMS} (4)", "length_penalty": "α of Wu et al. 2016 (by development rows)",
-    "attention": f"{', '.join(LOOKS)} (general)", "feeding": "yes or no: input feeding of Luong et al. (no)",
-    "lexicon": "yes or no: a table of subwords beside the attention network (yes)",
-    "phrases": "yes or no: a table of phrases as an opponent (yes)",
-    "cell": f"{' or '.join(GATES)} (gru)", "width": "of the network", "layers": "of the network",
-    "dropout": "0 to 0.9", "vocabulary": "subwords", "batch_tokens": "padded tokens of a batch, a side",
-    "learning_rate": "of AdamW (0.002)", "sentences": "that the lead of a summary has (1)",
-}
 MOST_COMPARED, MOST_SCORED = 1000, 2000  # rows of the development and test part that are written
 ROWS_A_MINUTE = 200
 FEWEST_PAIRS = 20
@@ -64,9 +52,8 @@ class TextCandidate:
     trained: Trained | None = None
 
 
-def read(table: Table, schema: Schema, options: Mapping[str, str]) -> tuple[Table, Schema]:
+def read(table: Table, schema: Schema, options: Mapping[str, Any]) -> tuple[Table, Schema]:
     """The target as text, one input column; the other inputs are set aside."""
-    check_options(options, OPTIONS, "translation")
     if len(schema.targets) != 1:
         raise SchemaError("expected one column of texts as the target, received "
                           f"{len(schema.targets)}; name it with --target")
@@ -93,7 +80,6 @@ def _role(column: Column, source: str) -> Column:
 
 def fit_line(job: Job) -> Fitted:
     """Fit and compare on the development rows, score once on the test rows."""
-    _check(job.options)
     name = job.schema.task if job.schema.task in SCORED else "translation"
     source, target = job.schema.inputs[0].name, job.schema.targets[0].name
     metric = job.metric or SCORED[name][0]
@@ -167,13 +153,13 @@ def _candidates(
 
     makers: dict[str, Callable[[np.ndarray], Any]] = {"copy of the source": lambda rows: Copier(column)}
     if task.name == "summarisation":
-        sentences = int(job.options.get("sentences", 1))
+        sentences = job.options["sentences"]
         makers = {"first sentence" if sentences == 1 else f"first {sentences} sentences":
                   lambda rows: Copier(column, sentences)}
     makers["nearest pair"] = lambda rows: PairMemory.fit(column, *pairs(rows))
     if task.name == "translation":
         makers["word table"] = lambda rows: WordByWord.fit(column, *pairs(rows))
-        if job.options.get("phrases") != "no":
+        if job.options["phrases"]:
             makers["phrases"] = lambda rows: PhraseTranslator.fit(column, *pairs(rows))
     for name, make in makers.items():
         began = time.perf_counter()
@@ -249,25 +235,3 @@ def _final(
     refitted = train_translator(job, texts, task.source, every, every[:0], name="refit", epochs=epochs)
     member = replace(refitted.member, copying=trained.member.copying, length_penalty=trained.member.length_penalty)
     return member, [f"the network was trained again on all {len(every)} pairs for {epochs} epochs"]
-
-
-def _check(options: Mapping[str, str]) -> None:
-    """Refuse values that no option takes, before anything is fitted."""
-    choices = {"network": (*NETWORKS, "none"), "attention": LOOKS, "cell": tuple(GATES), "feeding": ("yes", "no"),
-               "lexicon": ("yes", "no"), "phrases": ("yes", "no")}
-    for name, allowed in choices.items():
-        if name in options and options[name] not in allowed:
-            raise GradatimError(f"--option {name}={options[name]}: expected one of {', '.join(allowed)}")
-    ranges: dict[str, tuple[type, float, float]] = {
-        "beams": (int, 1, MOST_BEAMS), "length_penalty": (float, -10, 10), "width": (int, 8, 4096),
-        "layers": (int, 1, 24), "dropout": (float, 0, 0.9), "vocabulary": (int, 300, 100_000),
-        "batch_tokens": (int, 32, 1_000_000), "learning_rate": (float, 1e-8, 10), "sentences": (int, 1, 1000),
-    }
-    for name, (kind, low, high) in ranges.items():
-        if name in options:
-            try:
-                fits = low <= kind(options[name]) <= high
-            except ValueError:
-                fits = False
-            if not fits:
-                raise GradatimError(f"--option {name}={options[name]}: expected a number from {low} to {high}")

@@ -106,7 +106,7 @@ class _Stage:
         """Train the tokens on the training rows and encode the pairs."""
         sources, targets = ([str(side[row]) for row in rows] for side in (texts.sources, texts.targets))
         characters = sum(map(len, sources)) + sum(map(len, targets))
-        vocabulary = int(job.options.get("vocabulary") or usual_vocabulary(characters))
+        vocabulary = job.options.get("vocabulary") or usual_vocabulary(characters)
         tokens = PairTokens.train(sources, targets, vocabulary=vocabulary)
         chosen = generator(job.seed, "watched").permutation(held)[:WATCHED]
         return cls(job, column, tokens, EncodedPairs(tokens, texts, rows),
@@ -124,16 +124,16 @@ class _Stage:
     def arguments(self, network: str) -> dict[str, Any]:
         """Sizes of a network by the amount of pairs, and what the user asked for."""
         options, much = self.job.options, len(self.pairs) >= 20_000
-        width = int(options.get("width") or (256 if much else 128))
-        dropout = float(options.get("dropout") or (0.2 if much else 0.3))
+        width = options.get("width") or (256 if much else 128)
+        dropout = options.get("dropout", 0.2 if much else 0.3)
         if network == "transformer":
-            depth = int(options.get("layers") or (3 if much else 2))
+            depth = options.get("layers") or (3 if much else 2)
             return {"width": width, "heads": max(width // 64, 2), "readers": depth, "writers": depth,
                     "dropout": dropout / 2}
-        return {"width": width, "layers": int(options.get("layers") or 1), "cell": options.get("cell", "gru"),
-                "attention": options.get("attention", "general"), "dropout": dropout,
-                "lexicon": 0 if options.get("lexicon") == "no" else LEXICON,
-                "feeding": options.get("feeding", "no") == "yes"}
+        return {"width": width, "layers": options.get("layers") or 1, "cell": options["cell"],
+                "attention": options["attention"], "dropout": dropout,
+                "lexicon": LEXICON if options["lexicon"] else 0,
+                "feeding": options["feeding"]}
 
     def table(self) -> WordTable:
         """t(f|e) of subwords, from an even choice of the training pairs; fitted once."""
@@ -158,7 +158,7 @@ class _Stage:
             give_lexicon(network, self.table())
         options = self.job.options
         return TranslatorMember(self.column, self.tokens, blueprint, network, placement,
-                                int(options.get("beams", 4)), float(options.get("length_penalty", 0.6)), False,
+                                options["beams"], options.get("length_penalty", 0.6), False,
                                 *self.known)
 
 
@@ -176,7 +176,7 @@ def give_lexicon(network: nn.Module, table: WordTable) -> None:
 def _decided(stage: _Stage) -> dict[str, Any]:
     """Measure, choose the network and the placement, plan: JSON."""
     job, base = stage.job, choose()
-    budget = int(job.options.get("batch_tokens") or (2048 if len(stage.pairs) >= 5000 else 1024))
+    budget = job.options.get("batch_tokens") or (2048 if len(stage.pairs) >= 5000 else 1024)
     asked = job.options.get("network")
     seconds = min(2.0, TRIAL_SHARE * job.clock.seconds)
     paces: dict[tuple[str, str], tuple[float, Placement]] = {}
@@ -230,7 +230,7 @@ def _plan(stage: _Stage, placement: Placement, pace: float, per_epoch: int, left
     plan = plan_for_minutes(
         (left if job.epochs is None else 1e9) / 60, rows=per_epoch * rows, batch_size=rows, seconds_per_step=pace,
         evaluation_seconds=0.3 * pace * max(1, len(stage.watched) // rows), max_epochs=most, optimizer="adamw",
-        learning_rate=float(job.options.get("learning_rate") or 2e-3), placement=placement, seed=job.seed,
+        learning_rate=job.options["learning_rate"], placement=placement, seed=job.seed,
         label_smoothing=SMOOTHING, weight_decay=0.01,
     )
     return replace(plan, steps_per_epoch=min(plan.steps_per_epoch, per_epoch))
