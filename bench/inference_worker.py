@@ -71,12 +71,12 @@ def eager(name: str, size: int, *, channels_last: bool, bfloat16: bool, fold: bo
     from torch import nn
 
     from gradatim.device import choose, pull_levers
-    from gradatim.nn.folding import folded
+    from gradatim.nn.convolution.fuse_batch_norm import fuse_batch_norm
 
     pull_levers(choose(device="cpu"), memory=True)
     network = network_of(name)
     if fold:
-        network, _ = folded(network, normalised(torch.from_numpy(pictures(2, size)).float()))
+        network, _ = fuse_batch_norm(network, normalised(torch.from_numpy(pictures(2, size)).float()))
         if bfloat16:
             for module in network.modules():
                 if isinstance(module, nn.Conv2d | nn.Linear):
@@ -121,10 +121,10 @@ def runtime(name: str, size: int, *, int8: bool) -> Ask:
         example = torch.from_numpy(pictures(2, size))
         whole = Members().eval()
         if int8:
-            from gradatim.nn.folding import folded
+            from gradatim.nn.convolution.fuse_batch_norm import fuse_batch_norm
 
             inner = whole.members[0].network
-            inner.network = folded(inner.network, normalised(example.float()))[0]
+            inner.network = fuse_batch_norm(inner.network, normalised(example.float()))[0]
         written = torch.onnx.export(
             whole, (example,), dynamo=True, opset_version=20, input_names=["pixels"],
             dynamic_shapes=({0: torch.export.Dim("rows", min=1)},), verbose=False,

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from bench.side_by_side import paired_ratio, report, take_turns
 from gradatim.data.buckets import bucket_order, padded_share
 from gradatim.data.loader import batch_order
-from gradatim.nn.cells import LSTMCell, run_cell
-from gradatim.nn.recurrent import MaskedRecurrent, detached
+from gradatim.nn.recurrent.cells import LSTMCell, run_cell
+from gradatim.nn.recurrent.layers import MaskedRecurrent, detached
 
 VOCABULARY, BATCH, WINDOW, WIDTH, LAYERS = 96, 32, 64, 256, 2
 

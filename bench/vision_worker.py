@@ -96,7 +96,7 @@ def gradatim(
 
     from gradatim.data.batch import Batch
     from gradatim.device import choose, pull_levers
-    from gradatim.nn.pooling import max_pool_2x2
+    from gradatim.nn.convolution.pooling import max_pool_2x2
     from gradatim.randomness import generator
     from gradatim.train.loop import fit
     from gradatim.train.plan import Plan

@@ -21,8 +21,8 @@ from gradatim.data.codecs.text import TextCodec
 from gradatim.errors import GradatimError
 from gradatim.models.address import load_weights
 from gradatim.models.sequence.bert import BertEncoder, bert, minilm
-from gradatim.nn.mask import length_mask
-from gradatim.nn.positions import RotaryPositions
+from gradatim.nn.attention.mask import length_mask
+from gradatim.nn.attention.positions import RotaryPositions
 from gradatim.weights import find, path_of
 
 GOLDEN = Path(__file__).resolve().parents[1] / "tests/models/golden/bert.json"

@@ -25,7 +25,7 @@ from gradatim.estimators.features.picture import PictureFeatures
 from gradatim.export.histograms import PictureHistograms
 from gradatim.export.resize import PictureSquare
 from gradatim.models.address import build
-from gradatim.nn.folding import folded
+from gradatim.nn.convolution.fuse_batch_norm import fuse_batch_norm
 from gradatim.run import Run, load
 from gradatim.tasks.classification import Classification
 from gradatim.tasks.frozen import FrozenFeatures
@@ -290,7 +290,7 @@ def test_folding_keeps_the_function(address: str, expected: int) -> None:
             module.running_mean.normal_(0, 0.3)
             module.running_var.uniform_(0.5, 2)
     pictures = torch.randn(2, 3, 40, 40)
-    lighter, count = folded(net, pictures)
+    lighter, count = fuse_batch_norm(net, pictures)
     assert count == expected
     other = torch.randn(3, 3, 40, 40)
     with torch.no_grad():
@@ -313,7 +313,7 @@ def test_folding_leaves_alone_what_it_would_change() -> None:
     assert net.norm.running_mean is not None
     net.norm.running_mean.fill_(0.5)
     x = torch.randn(2, 2, 3, 3)
-    lighter, count = folded(net, x)
+    lighter, count = fuse_batch_norm(net, x)
     assert count == 0 and torch.equal(lighter(x), net.eval()(x))
     stream = io.StringIO()
     print(lighter, file=stream)

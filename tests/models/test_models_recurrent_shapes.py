@@ -7,8 +7,8 @@ from gradatim.models.sequence.sequence_to_sequence import sequence_to_sequence
 from gradatim.models.sequence.sequence_to_vector import sequence_to_vector
 from gradatim.models.sequence.tagger import recurrent_tagger, transformer_tagger
 from gradatim.models.sequence.vector_to_sequence import vector_to_sequence
-from gradatim.nn.cells import LSTMCell, run_cell
-from gradatim.nn.recurrent import GATES, detached
+from gradatim.nn.recurrent.cells import LSTMCell, run_cell
+from gradatim.nn.recurrent.layers import GATES, detached
 
 LENGTHS = torch.tensor([7, 2, 4])
 IDS = torch.randint(1, 20, (3, 7), generator=torch.Generator().manual_seed(0))

@@ -19,8 +19,8 @@ from gradatim.models.vision.inception_v3 import inception_v3
 from gradatim.models.vision.network_in_network import network_in_network, network_in_network_small
 from gradatim.models.vision.vgg import vgg11, vgg16
 from gradatim.models.vision.zfnet import ZFNet, zfnet
-from gradatim.nn.auxiliary import auxiliary_loss
-from gradatim.nn.picture_input import imagenet_to_half
+from gradatim.nn.convolution.auxiliary import auxiliary_loss
+from gradatim.nn.convolution.image_input import imagenet_to_half
 
 # name → smallest side in pixels
 SMALLEST = {

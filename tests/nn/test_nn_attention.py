@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from gradatim.nn.attention import (
+from gradatim.nn.attention.attention import (
     DecoderBlock,
     KeyValueCache,
     MultiHeadAttention,
@@ -19,9 +19,9 @@ from gradatim.nn.attention import (
     reorder_caches,
     visible,
 )
-from gradatim.nn.attention_scores import AdditiveAttention, MultiplicativeAttention
-from gradatim.nn.mask import length_mask
-from gradatim.nn.positions import LearnedPositions, RotaryPositions, SinusoidalPositions, sinusoidal_positions
+from gradatim.nn.attention.mask import length_mask
+from gradatim.nn.attention.positions import LearnedPositions, RotaryPositions, SinusoidalPositions, sinusoidal_positions
+from gradatim.nn.attention.scores import AdditiveAttention, MultiplicativeAttention
 
 LENGTHS = torch.tensor([5, 2, 4])
 

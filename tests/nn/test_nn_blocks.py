@@ -11,17 +11,17 @@ from torch.nn import functional as F
 
 from gradatim.errors import GradatimError
 from gradatim.nn.activations import ACTIVATIONS, activation, elu, leaky_relu, selu, softplus
-from gradatim.nn.auxiliary import auxiliary_loss
-from gradatim.nn.channel_width import rounded_channels
+from gradatim.nn.convolution.auxiliary import auxiliary_loss
+from gradatim.nn.convolution.image_input import check_images, imagenet_to_half
+from gradatim.nn.convolution.make_divisible import make_divisible
+from gradatim.nn.convolution.separable import SeparableConvolution
+from gradatim.nn.convolution.squeeze_excite import SqueezeExcite
+from gradatim.nn.convolution.stochastic_depth import StochasticDepth
+from gradatim.nn.convolution.transposed import bilinear_, by_inserting_zeros, transposed_convolution
+from gradatim.nn.convolution.unpooling import max_pool_with_switches, unpool
 from gradatim.nn.drop_connect import DropConnectLinear
 from gradatim.nn.init_without_norm import initialise_without_norm
 from gradatim.nn.maxout import Maxout, maxout
-from gradatim.nn.picture_input import check_pictures, imagenet_to_half
-from gradatim.nn.separable import SeparableConvolution
-from gradatim.nn.squeeze_excite import SqueezeExcite
-from gradatim.nn.stochastic_depth import StochasticDepth
-from gradatim.nn.transposed import bilinear_, by_inserting_zeros, transposed_convolution
-from gradatim.nn.unpooling import max_pool_with_switches, unpool
 
 
 @pytest.fixture(autouse=True)
@@ -199,10 +199,10 @@ def test_the_loss_of_auxiliary_heads_is_the_weighted_sum():
 
 
 def test_pictures_are_checked_in_one_line_and_restandardised():
-    check_pictures(torch.zeros(1, 3, 32, 40), 3, 32)
+    check_images(torch.zeros(1, 3, 32, 40), 3, 32)
     for shape in [(3, 32, 32), (1, 1, 32, 32), (1, 3, 31, 40)]:
         with pytest.raises(GradatimError, match="at least 32 x 32") as caught:
-            check_pictures(torch.zeros(shape), 3, 32)
+            check_images(torch.zeros(shape), 3, 32)
         assert "\n" not in str(caught.value)
     pixels = torch.rand(2, 3, 4, 4)
     mean, deviation = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -211,7 +211,7 @@ def test_pictures_are_checked_in_one_line_and_restandardised():
 
 @given(st.floats(1, 3000))
 def test_rounded_widths_are_multiples_of_eight_and_never_much_less(channels):
-    found = rounded_channels(channels)
+    found = make_divisible(channels)
     assert found % 8 == 0 and found >= 8 and found >= 0.9 * channels and found <= max(8, channels + 8)
 
 

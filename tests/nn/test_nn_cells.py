@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from gradatim.nn.cells import BasicCell, GRUCell, LSTMCell, run_cell
-from gradatim.nn.recurrent import GATES, MaskedRecurrent, RecurrentDirection, detached
+from gradatim.nn.recurrent.cells import BasicCell, GRUCell, LSTMCell, run_cell
+from gradatim.nn.recurrent.layers import GATES, MaskedRecurrent, RecurrentDirection, detached
 
 LENGTHS = torch.tensor([6, 1, 4, 0])
 PAIRS = [

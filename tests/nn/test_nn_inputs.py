@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from gradatim.nn.convolution.pixels import PixelNormalize
 from gradatim.nn.numeric import Periodic, PiecewiseLinear
-from gradatim.nn.pixels import PixelNormalize
 from gradatim.nn.precision import at_least_float32
 
 

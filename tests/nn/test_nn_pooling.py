@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from gradatim.nn.pooling import max_pool_2x2
+from gradatim.nn.convolution.pooling import max_pool_2x2
 
 
 def both(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

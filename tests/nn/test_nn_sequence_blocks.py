@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from gradatim.nn.attention import AttentionPool, SelfAttention, TransformerBlock, sinusoidal_positions
-from gradatim.nn.mask import length_mask, masked_max, masked_mean, masked_softmax
-from gradatim.nn.recurrent import MaskedRecurrent, reverse_rows
+from gradatim.nn.attention.attention import AttentionPool, SelfAttention, TransformerBlock, sinusoidal_positions
+from gradatim.nn.attention.mask import length_mask, masked_max, masked_mean, masked_softmax
+from gradatim.nn.recurrent.layers import MaskedRecurrent, reverse_rows
 
 LENGTHS = torch.tensor([6, 1, 4])
 

@@ -21,7 +21,7 @@ from gradatim.estimators.features.scale import FARTHEST
 from gradatim.evaluate.calibrate import SMALLEST_PROBABILITY as COLD
 from gradatim.export.histograms import PictureHistograms
 from gradatim.export.resize import PictureSquare
-from gradatim.models.fusion.folding import fold_encoder, fold_encoders
+from gradatim.models.fusion.fuse_batch_norm import fold_encoder, fold_encoders
 from gradatim.tasks.classification import SMALLEST_PROBABILITY
 from gradatim.tasks.constant import Constant
 from gradatim.tasks.heads import Block, Head

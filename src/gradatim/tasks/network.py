@@ -15,7 +15,7 @@ from gradatim.data.schema import Column
 from gradatim.device import Placement, autocast
 from gradatim.errors import ArtifactError
 from gradatim.files import to_json_bytes
-from gradatim.models.fusion.folding import lightened
+from gradatim.models.fusion.fuse_batch_norm import fused_for_inference
 from gradatim.tasks.rebuilt import placed_here, rebuilt
 from gradatim.tasks.source import Source
 
@@ -54,7 +54,7 @@ class NetworkMember:
         if state not in self._lighter:
             describes = {name: codec.describe() for name, codec in self.codecs.items()}
             self._lighter.clear()
-            self._lighter[state] = lightened(
+            self._lighter[state] = fused_for_inference(
                 self.network, describes, dtype=getattr(torch, self.placement.dtype),
                 channels_last=self.placement.channels_last,
             )

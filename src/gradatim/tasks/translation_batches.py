@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from gradatim.data.batch import Batch
 from gradatim.data.table import Table
 from gradatim.models.sequence.attention_translator import LEAST
-from gradatim.nn.mask import length_mask
+from gradatim.nn.attention.mask import length_mask
 from gradatim.randomness import generator
 from gradatim.tasks.translation_tokens import BOUNDARY, PADDING, PairTokens
 

@@ -18,9 +18,9 @@ import torch
 from torch import nn
 
 from gradatim.models.audio.log_mel_recurrent import LogMelFrames
-from gradatim.nn.attention import AttentionPool, TransformerBlock
+from gradatim.nn.attention.attention import AttentionPool, TransformerBlock
+from gradatim.nn.attention.positions import sinusoidal_positions
 from gradatim.nn.init import initialise_convolutional, initialise_dense
-from gradatim.nn.positions import sinusoidal_positions
 from gradatim.nn.precision import at_least_float32
 
 

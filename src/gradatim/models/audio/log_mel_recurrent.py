@@ -22,10 +22,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from gradatim.models.audio.log_mel_net import MeanSubtraction, only
+from gradatim.nn.attention.mask import length_mask, masked_max, masked_mean
 from gradatim.nn.init import initialise_convolutional
-from gradatim.nn.mask import length_mask, masked_max, masked_mean
 from gradatim.nn.precision import at_least_float32
-from gradatim.nn.recurrent import MaskedRecurrent
+from gradatim.nn.recurrent.layers import MaskedRecurrent
 
 
 class LogMelFrames(nn.Module):

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from gradatim.errors import GradatimError
 from gradatim.models.address import build, check_arguments, resolve
 from gradatim.models.vision.small_resnet import stem_stride_for
+from gradatim.nn.convolution.pixels import PixelNormalize
 from gradatim.nn.init import small_normal_
-from gradatim.nn.pixels import PixelNormalize
 
 # One column of a batch, as gradatim.data.batch has it.
 Field = torch.Tensor | dict[str, torch.Tensor]

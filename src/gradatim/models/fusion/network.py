@@ -24,7 +24,7 @@ from torch import nn
 
 from gradatim.errors import GradatimError
 from gradatim.models.fusion.encoders import CategoryEncoder, ColumnEncoder, Field, NumbersEncoder
-from gradatim.nn.attention import TransformerBlock
+from gradatim.nn.attention.attention import TransformerBlock
 from gradatim.nn.init import initialise_dense, small_normal_
 from gradatim.nn.precision import at_least_float32
 

@@ -17,9 +17,9 @@ What to notice: order counts only within `window` tokens; for order over a dista
 import torch
 from torch import nn
 
-from gradatim.nn.attention import AttentionPool
+from gradatim.nn.attention.attention import AttentionPool
+from gradatim.nn.attention.mask import length_mask, masked_max
 from gradatim.nn.init import initialise_dense
-from gradatim.nn.mask import length_mask, masked_max
 from gradatim.nn.precision import at_least_float32
 
 

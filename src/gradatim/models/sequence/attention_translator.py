@@ -29,13 +29,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gradatim.nn.attention_scores import AdditiveAttention, MultiplicativeAttention
+from gradatim.nn.attention.mask import length_mask, masked_mean
+from gradatim.nn.attention.scores import AdditiveAttention, MultiplicativeAttention
 from gradatim.nn.beam_search import take_rows
 from gradatim.nn.init import initialise_dense
-from gradatim.nn.mask import length_mask, masked_mean
 from gradatim.nn.next_token import after_last, vocabulary_logits
 from gradatim.nn.precision import at_least_float32
-from gradatim.nn.recurrent import MaskedRecurrent, RecurrentDirection
+from gradatim.nn.recurrent.layers import MaskedRecurrent, RecurrentDirection
 
 BOUNDARY = 1  # the token before the first, where there is a lexicon
 LEAST = 1e-9  # a probability under which no logarithm is taken

@@ -16,8 +16,8 @@ higher, the order of the words matters.
 import torch
 from torch import nn
 
+from gradatim.nn.attention.mask import length_mask, masked_max, masked_mean
 from gradatim.nn.init import initialise_dense
-from gradatim.nn.mask import length_mask, masked_max, masked_mean
 from gradatim.nn.precision import at_least_float32
 
 

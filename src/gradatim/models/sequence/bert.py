@@ -22,10 +22,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gradatim.nn.attention import attend, attention_weights, head_width_of
+from gradatim.nn.attention.attention import attend, attention_weights, head_width_of
+from gradatim.nn.attention.mask import length_mask, masked_mean
+from gradatim.nn.attention.positions import check_length
 from gradatim.nn.init import small_normal_
-from gradatim.nn.mask import length_mask, masked_mean
-from gradatim.nn.positions import check_length
 from gradatim.nn.precision import at_least_float32
 
 POOLINGS = ("mean", "first")

@@ -25,9 +25,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gradatim.nn.few_rows import FewRows
-from gradatim.nn.one_query import one_query
+from gradatim.nn.attention.decode_attention import decode_attention
 from gradatim.nn.precision import at_least_float32
+from gradatim.nn.small_batch_linear import SmallBatchLinear
 
 POSITIONS = ("rotary", "learned")
 PLAIN_LENGTH = 512  # up to which the scores are written out in training on the CPU
@@ -58,11 +58,11 @@ class OneToken:
     """A block's norms and matrices as one more token a row is read by them."""
 
     attention_norm: torch.Tensor
-    query_key_value: FewRows
-    attention_output: FewRows
+    query_key_value: SmallBatchLinear
+    attention_output: SmallBatchLinear
     feed_forward_norm: torch.Tensor
-    widen: FewRows
-    narrow: FewRows
+    widen: SmallBatchLinear
+    narrow: SmallBatchLinear
 
 
 class CausalBlock(nn.Module):
@@ -110,9 +110,9 @@ class CausalBlock(nn.Module):
         width = self.narrow.weight.shape[0]
         order = torch.arange(width, device=self.narrow.weight.device).view(2, self.heads, -1).permute(1, 2, 0).flatten()
         order = torch.cat([order, order + width, torch.arange(2 * width, 3 * width, device=order.device)])
-        return OneToken(self.attention_norm.weight, FewRows(self.query_key_value.weight[order], rows),
-                        FewRows(self.attention_output.weight, rows), self.feed_forward_norm.weight,
-                        FewRows(self.widen.weight, rows), FewRows(self.narrow.weight, rows))
+        return OneToken(self.attention_norm.weight, SmallBatchLinear(self.query_key_value.weight[order], rows),
+                        SmallBatchLinear(self.attention_output.weight, rows), self.feed_forward_norm.weight,
+                        SmallBatchLinear(self.widen.weight, rows), SmallBatchLinear(self.narrow.weight, rows))
 
 
 class CausalTransformer(nn.Module):
@@ -226,7 +226,7 @@ class CausalTransformer(nn.Module):
             kept[0, place] = query_key[:, 1]
             kept[1, place] = parts[:, 2 * width :].view(batch, self.heads, -1)
             keys, seen = kept[:, : place + 1].flatten(2, 3)
-            mixed = one_query(query_key[:, 0].reshape(keys.shape[1:]), keys, seen)
+            mixed = decode_attention(query_key[:, 0].reshape(keys.shape[1:]), keys, seen)
             values = own.attention_output.added(mixed.view(batch, width), values)
             wider = own.widen.gelu(F.layer_norm(values, (width,), own.feed_forward_norm))
             values = own.narrow.added(wider, values)

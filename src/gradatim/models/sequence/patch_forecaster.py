@@ -16,7 +16,7 @@ What to notice: patches overlap by half; the oldest step is repeated so that the
 import torch
 from torch import nn
 
-from gradatim.nn.attention import TransformerBlock
+from gradatim.nn.attention.attention import TransformerBlock
 from gradatim.nn.forecast_head import ForecastHead, NoHead, demo_window, steps_of
 from gradatim.nn.init import initialise_dense
 

@@ -11,16 +11,16 @@ What differs from the papers: the GRU applies its reset gate after the matrix, a
 before it); pooling over all states instead of the last one alone; the LSTM's forget gate starts at bias 1.
 
 What to notice: time is sequential, so a long text costs many small products; beyond some hundred tokens take
-`attention_pool` or the transformer. Padding is never read (see gradatim.nn.recurrent).
+`attention_pool` or the transformer. Padding is never read (see gradatim.nn.recurrent.layers).
 """
 
 import torch
 from torch import nn
 
+from gradatim.nn.attention.mask import length_mask, masked_max, masked_mean
 from gradatim.nn.init import initialise_dense
-from gradatim.nn.mask import length_mask, masked_max, masked_mean
 from gradatim.nn.precision import at_least_float32
-from gradatim.nn.recurrent import MaskedRecurrent
+from gradatim.nn.recurrent.layers import MaskedRecurrent
 
 
 class RecurrentClassifier(nn.Module):

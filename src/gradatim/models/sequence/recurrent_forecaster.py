@@ -17,7 +17,7 @@ from torch import nn
 
 from gradatim.nn.forecast_head import ForecastHead, NoHead, demo_window, steps_of
 from gradatim.nn.init import initialise_dense
-from gradatim.nn.recurrent import RecurrentDirection
+from gradatim.nn.recurrent.layers import RecurrentDirection
 
 
 class RecurrentForecaster(nn.Module):

@@ -7,7 +7,7 @@ The idea: the same cell is applied at every step and hands its state on; each st
 In one direction the answer at a step knows the past alone, as forecasting and language models need; in both it knows
 the whole sequence, as tagging does. Losses of all steps are added, and their gradients flow back through time.
 
-What differs from the papers: any of the cells of `gradatim.nn.recurrent`, in layers; layer norm at the entrance.
+What differs from the papers: any of the cells of `gradatim.nn.recurrent.layers`, in layers; layer norm at the entrance.
 
 What to notice: `carry` goes on from a state and gives the last one, so that a stream longer than memory is trained in
 windows: pass `detached(state)` from one to the next (truncated back-propagation through time).
@@ -16,11 +16,11 @@ windows: pass `detached(state)` from one to the next (truncated back-propagation
 import torch
 from torch import nn
 
-from gradatim.nn.cells import State
+from gradatim.nn.attention.mask import length_mask
 from gradatim.nn.init import initialise_dense
-from gradatim.nn.mask import length_mask
 from gradatim.nn.precision import at_least_float32
-from gradatim.nn.recurrent import MaskedRecurrent
+from gradatim.nn.recurrent.cells import State
+from gradatim.nn.recurrent.layers import MaskedRecurrent
 
 
 class SequenceToSequence(nn.Module):

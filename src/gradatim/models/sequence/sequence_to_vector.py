@@ -6,7 +6,7 @@ The idea: the outputs of all steps but the last are left aside; what the last st
 the sequence. It is also the first half of an encoder-decoder. Read in both directions, the last state is that of each
 direction's own end.
 
-What differs from the papers: deep, any cell of `gradatim.nn.recurrent`; layer norm at the entrance.
+What differs from the papers: deep, any cell of `gradatim.nn.recurrent.layers`; layer norm at the entrance.
 
 What to notice: the first token must survive every step, which a basic cell manages over some ten steps and an LSTM over
 some hundred. `recurrent.recurrent_classifier` pools all states instead and is the better text classifier.
@@ -15,10 +15,10 @@ some hundred. `recurrent.recurrent_classifier` pools all states instead and is t
 import torch
 from torch import nn
 
+from gradatim.nn.attention.mask import length_mask
 from gradatim.nn.init import initialise_dense
-from gradatim.nn.mask import length_mask
 from gradatim.nn.precision import at_least_float32
-from gradatim.nn.recurrent import MaskedRecurrent
+from gradatim.nn.recurrent.layers import MaskedRecurrent
 
 
 class SequenceToVector(nn.Module):

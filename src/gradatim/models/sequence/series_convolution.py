@@ -19,8 +19,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from gradatim.models.sequence.inception_time import only
+from gradatim.nn.attention.mask import length_mask, masked_mean
 from gradatim.nn.init import initialise_convolutional
-from gradatim.nn.mask import length_mask, masked_mean
 from gradatim.nn.precision import at_least_float32
 
 WINDOWS = (7, 5, 3)

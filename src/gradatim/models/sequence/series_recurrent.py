@@ -16,10 +16,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from gradatim.nn.attention.mask import length_mask, masked_max, masked_mean
 from gradatim.nn.init import initialise_convolutional
-from gradatim.nn.mask import length_mask, masked_max, masked_mean
 from gradatim.nn.precision import at_least_float32
-from gradatim.nn.recurrent import MaskedRecurrent
+from gradatim.nn.recurrent.layers import MaskedRecurrent
 
 
 class SeriesRecurrent(nn.Module):

@@ -19,12 +19,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gradatim.nn.attention import TransformerBlock, sinusoidal_positions
+from gradatim.nn.attention.attention import TransformerBlock, sinusoidal_positions
+from gradatim.nn.attention.mask import length_mask, masked_max
 from gradatim.nn.crf import LinearChainCRF
 from gradatim.nn.init import initialise_dense
-from gradatim.nn.mask import length_mask, masked_max
 from gradatim.nn.precision import at_least_float32
-from gradatim.nn.recurrent import MaskedRecurrent
+from gradatim.nn.recurrent.layers import MaskedRecurrent
 
 SPELLINGS = ("convolution", "recurrent", "none")
 

@@ -18,9 +18,9 @@ import math
 import torch
 from torch import nn
 
-from gradatim.nn.attention import TransformerBlock, sinusoidal_positions
+from gradatim.nn.attention.attention import TransformerBlock, sinusoidal_positions
+from gradatim.nn.attention.mask import length_mask, masked_mean
 from gradatim.nn.init import initialise_dense
-from gradatim.nn.mask import length_mask, masked_mean
 from gradatim.nn.precision import at_least_float32
 
 

@@ -20,12 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradatim.nn.attention import DecoderBlock, TransformerBlock, reorder_caches
+from gradatim.nn.attention.attention import DecoderBlock, TransformerBlock, reorder_caches
+from gradatim.nn.attention.mask import length_mask
+from gradatim.nn.attention.positions import check_length, sinusoidal_positions
 from gradatim.nn.beam_search import take_rows
 from gradatim.nn.init import initialise_dense
-from gradatim.nn.mask import length_mask
 from gradatim.nn.next_token import after_last, vocabulary_logits
-from gradatim.nn.positions import check_length, sinusoidal_positions
 from gradatim.nn.precision import at_least_float32
 
 State = dict[str, Any]

@@ -18,7 +18,7 @@ from torch import nn
 
 from gradatim.nn.init import initialise_dense
 from gradatim.nn.precision import at_least_float32
-from gradatim.nn.recurrent import GATES, MaskedRecurrent
+from gradatim.nn.recurrent.layers import GATES, MaskedRecurrent
 
 
 class VectorToSequence(nn.Module):

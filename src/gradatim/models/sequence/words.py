@@ -18,8 +18,8 @@ nothing.
 import torch
 from torch import nn
 
+from gradatim.nn.attention.mask import length_mask, masked_mean
 from gradatim.nn.init import initialise_dense
-from gradatim.nn.mask import length_mask, masked_mean
 from gradatim.nn.precision import at_least_float32
 
 FIRST_WORD = 2  # 0 is padding, 1 any unknown word

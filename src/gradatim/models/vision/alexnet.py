@@ -19,9 +19,9 @@ tenths of the multiplications. Grouping saves 1.4 million weights and makes the 
 import torch
 from torch import nn
 
-from gradatim.nn.channel_width import rounded_channels
+from gradatim.nn.convolution.image_input import check_images
+from gradatim.nn.convolution.make_divisible import make_divisible
 from gradatim.nn.init_without_norm import initialise_without_norm
-from gradatim.nn.picture_input import check_pictures
 from gradatim.nn.precision import at_least_float32
 
 SMALLEST = 63
@@ -70,7 +70,7 @@ class AlexNet(nn.Module):
         initialise_without_norm(self, heads=list(self.classifier.children())[-1:])
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        check_pictures(pictures, self.in_channels, SMALLEST)
+        check_images(pictures, self.in_channels, SMALLEST)
         values = self.avgpool(self.features(pictures)).flatten(1)
         return at_least_float32(self.classifier(values))
 
@@ -79,8 +79,8 @@ def _alexnet(
     channels: tuple[int, ...], groups: int, normed: bool, num_classes: int, in_channels: int, width: float,
     dropout: float,
 ) -> AlexNet:
-    one, two, three, four, five = (rounded_channels(count * width) for count in channels)
-    dense = rounded_channels(4096 * width)
+    one, two, three, four, five = (make_divisible(count * width) for count in channels)
+    dense = make_divisible(4096 * width)
     return AlexNet((one, two, three, four, five), groups, normed, dense, num_classes, in_channels, dropout)
 
 

@@ -24,13 +24,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gradatim.nn.channel_width import rounded_channels
-from gradatim.nn.convolution_block import ConvolutionBlock
+from gradatim.nn.convolution.block import ConvolutionBlock
+from gradatim.nn.convolution.image_input import check_images
+from gradatim.nn.convolution.make_divisible import make_divisible
+from gradatim.nn.convolution.squeeze_excite import SqueezeExcite
+from gradatim.nn.convolution.stochastic_depth import StochasticDepth
 from gradatim.nn.init import initialise_convolutional
-from gradatim.nn.picture_input import check_pictures
 from gradatim.nn.precision import at_least_float32
-from gradatim.nn.squeeze_excite import SqueezeExcite
-from gradatim.nn.stochastic_depth import StochasticDepth
 
 SMALLEST = 1
 STEM = 32
@@ -91,12 +91,12 @@ class EfficientNet(nn.Module):
     ) -> None:
         super().__init__()
         norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01) if tensorflow_norm else nn.BatchNorm2d
-        self.in_channels, inputs = in_channels, rounded_channels(STEM * width)
+        self.in_channels, inputs = in_channels, make_divisible(STEM * width)
         groups: list[nn.Module] = [ConvolutionBlock(in_channels, inputs, 3, 2, activation=swish, norm=norm)]
         repeats = [math.ceil(stage[-1] * depth) for stage in stages]
         place = 0
         for (expansion, kernel, stride, channels, _), count in zip(stages, repeats, strict=True):
-            outputs, blocks = rounded_channels(channels * width), []
+            outputs, blocks = make_divisible(channels * width), []
             for number in range(count):
                 chance = drop * place / sum(repeats)
                 blocks.append(
@@ -113,7 +113,7 @@ class EfficientNet(nn.Module):
         initialise_convolutional(self)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        check_pictures(pictures, self.in_channels, SMALLEST)
+        check_images(pictures, self.in_channels, SMALLEST)
         values = F.adaptive_avg_pool2d(self.features(pictures), 1).flatten(1)
         return at_least_float32(self.classifier(values))
 

@@ -21,10 +21,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gradatim.nn.channel_width import rounded_channels
+from gradatim.nn.convolution.make_divisible import make_divisible
+from gradatim.nn.convolution.stochastic_depth import StochasticDepth
 from gradatim.nn.init import initialise_convolutional
 from gradatim.nn.precision import at_least_float32
-from gradatim.nn.stochastic_depth import StochasticDepth
 
 # kernel, stride, expansion, channels out, repeats
 STAGES = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3), (5, 2, 6, 192, 4),
@@ -100,7 +100,7 @@ class EfficientNetLite(nn.Module):
         blocks: list[tuple[int, int, int, int, int]] = []
         inputs = STEM
         for place, (kernel, stride, expansion, channels, repeats) in enumerate(STAGES):
-            outputs = rounded_channels(channels * width)
+            outputs = make_divisible(channels * width)
             first_or_last = place in (0, len(STAGES) - 1)
             for number in range(repeats if first_or_last else math.ceil(repeats * depth)):
                 blocks.append((kernel, stride if number == 0 else 1, expansion, inputs, outputs))

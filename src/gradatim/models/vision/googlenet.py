@@ -21,11 +21,11 @@ from torch.nn import functional as F
 
 from gradatim.errors import GradatimError
 from gradatim.models.vision.alexnet import response_norm
-from gradatim.nn.channel_width import rounded_channels
-from gradatim.nn.convolution_block import ConvolutionUnit
+from gradatim.nn.convolution.block import ConvolutionUnit
+from gradatim.nn.convolution.image_input import check_images, imagenet_to_half
+from gradatim.nn.convolution.make_divisible import make_divisible
 from gradatim.nn.init import initialise_convolutional
 from gradatim.nn.init_without_norm import initialise_without_norm
-from gradatim.nn.picture_input import check_pictures, imagenet_to_half
 from gradatim.nn.precision import at_least_float32
 
 SMALLEST = {False: 15, True: 31}  # without and with the paper's wider fourth pooling
@@ -64,7 +64,7 @@ class AuxiliaryHead(nn.Module):
 
     def __init__(self, inputs: int, width: float, num_classes: int, dropout: float, normed: bool) -> None:
         super().__init__()
-        narrow, dense = rounded_channels(128 * width), rounded_channels(1024 * width)
+        narrow, dense = make_divisible(128 * width), make_divisible(1024 * width)
         self.conv = ConvolutionUnit(inputs, narrow, 1, normed=normed)
         self.fc1 = nn.Linear(narrow * 16, dense)
         self.dropout = nn.Dropout(dropout)
@@ -91,7 +91,7 @@ class GoogLeNet(nn.Module):
             raise GradatimError(f"transform_input: expected 3 channels, received {in_channels}")
         normed, self.in_channels, self.transform_input = not paper, in_channels, transform_input
         self.smallest = SMALLEST[paper]
-        stem, wide = rounded_channels(64 * width), rounded_channels(192 * width)
+        stem, wide = make_divisible(64 * width), make_divisible(192 * width)
         self.conv1 = ConvolutionUnit(in_channels, stem, 7, 2, padding=3, normed=normed)
         self.conv2 = ConvolutionUnit(stem, stem, 1, normed=normed)
         self.conv3 = ConvolutionUnit(stem, wide, 3, padding=1, normed=normed)
@@ -103,7 +103,7 @@ class GoogLeNet(nn.Module):
         heads: list[nn.Module] = []
         inputs = wide
         for place, counts in INCEPTIONS.items():
-            widths = tuple(rounded_channels(count * width) for count in counts)
+            widths = tuple(make_divisible(count * width) for count in counts)
             self.add_module(f"inception{place}", Inception(inputs, widths, 5 if paper else 3, normed))
             inputs = widths[0] + widths[2] + widths[4] + widths[5]
             if place in ("4a", "4d"):
@@ -120,7 +120,7 @@ class GoogLeNet(nn.Module):
 
     def maps(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The map that the head reads, and those of the second and the first auxiliary head."""
-        check_pictures(pictures, self.in_channels, self.smallest)
+        check_images(pictures, self.in_channels, self.smallest)
         values = self.conv1(imagenet_to_half(pictures) if self.transform_input else pictures)
         values = self.conv3(self.conv2(self.lrn(self.maxpool(values))))
         values = self.maxpool(self.lrn(values))
@@ -142,7 +142,7 @@ class GoogLeNet(nn.Module):
     def all_logits(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The logits of the net, then, where it has them, of the second and the first auxiliary head.
 
-        In training: `auxiliary_loss(network.all_logits(pictures), labels)` of `gradatim.nn.auxiliary`.
+        In training: `auxiliary_loss(network.all_logits(pictures), labels)` of `gradatim.nn.convolution.auxiliary`.
         """
         last, second, first = self.maps(pictures)
         if not self.auxiliary:

@@ -20,10 +20,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from gradatim.errors import GradatimError
-from gradatim.nn.channel_width import rounded_channels
-from gradatim.nn.convolution_block import ConvolutionUnit
+from gradatim.nn.convolution.block import ConvolutionUnit
+from gradatim.nn.convolution.image_input import check_images, imagenet_to_half
+from gradatim.nn.convolution.make_divisible import make_divisible
 from gradatim.nn.init import initialise_convolutional
-from gradatim.nn.picture_input import check_pictures, imagenet_to_half
 from gradatim.nn.precision import at_least_float32
 
 SMALLEST = 75
@@ -35,7 +35,7 @@ class BlockA(nn.Module):
 
     def __init__(self, inputs: int, pooled: int, width: float) -> None:
         super().__init__()
-        narrow, wide, wider, pooled = (rounded_channels(count * width) for count in (48, 64, 96, pooled))
+        narrow, wide, wider, pooled = (make_divisible(count * width) for count in (48, 64, 96, pooled))
         self.branch1x1 = ConvolutionUnit(inputs, wide, 1)
         self.branch5x5_1 = ConvolutionUnit(inputs, narrow, 1)
         self.branch5x5_2 = ConvolutionUnit(narrow, wide, 5, padding=2)
@@ -56,7 +56,7 @@ class BlockB(nn.Module):
 
     def __init__(self, inputs: int, width: float) -> None:
         super().__init__()
-        large, narrow, wide = (rounded_channels(count * width) for count in (384, 64, 96))
+        large, narrow, wide = (make_divisible(count * width) for count in (384, 64, 96))
         self.branch3x3 = ConvolutionUnit(inputs, large, 3, 2)
         self.branch3x3dbl_1 = ConvolutionUnit(inputs, narrow, 1)
         self.branch3x3dbl_2 = ConvolutionUnit(narrow, wide, 3, padding=1)
@@ -73,7 +73,7 @@ class BlockC(nn.Module):
 
     def __init__(self, inputs: int, seven: int, width: float) -> None:
         super().__init__()
-        wide, seven = rounded_channels(192 * width), rounded_channels(seven * width)
+        wide, seven = make_divisible(192 * width), make_divisible(seven * width)
         self.branch1x1 = ConvolutionUnit(inputs, wide, 1)
         self.branch7x7_1 = ConvolutionUnit(inputs, seven, 1)
         self.branch7x7_2 = ConvolutionUnit(seven, seven, ALONG, padding=(0, 3))
@@ -98,7 +98,7 @@ class BlockD(nn.Module):
 
     def __init__(self, inputs: int, width: float) -> None:
         super().__init__()
-        wide, large = rounded_channels(192 * width), rounded_channels(320 * width)
+        wide, large = make_divisible(192 * width), make_divisible(320 * width)
         self.branch3x3_1 = ConvolutionUnit(inputs, wide, 1)
         self.branch3x3_2 = ConvolutionUnit(wide, large, 3, 2)
         self.branch7x7x3_1 = ConvolutionUnit(inputs, wide, 1)
@@ -119,7 +119,7 @@ class BlockE(nn.Module):
 
     def __init__(self, inputs: int, width: float) -> None:
         super().__init__()
-        one, wide, narrow, pooled = (rounded_channels(count * width) for count in (320, 384, 448, 192))
+        one, wide, narrow, pooled = (make_divisible(count * width) for count in (320, 384, 448, 192))
         self.branch1x1 = ConvolutionUnit(inputs, one, 1)
         self.branch3x3_1 = ConvolutionUnit(inputs, wide, 1)
         self.branch3x3_2a = ConvolutionUnit(wide, wide, (1, 3), padding=(0, 1))
@@ -150,7 +150,7 @@ class AuxiliaryHead(nn.Module):
 
     def __init__(self, inputs: int, width: float, num_classes: int) -> None:
         super().__init__()
-        narrow, wide = rounded_channels(128 * width), rounded_channels(768 * width)
+        narrow, wide = make_divisible(128 * width), make_divisible(768 * width)
         self.conv0 = ConvolutionUnit(inputs, narrow, 1)
         self.conv1 = ConvolutionUnit(narrow, wide, 5)
         self.fc = nn.Linear(wide, num_classes)
@@ -176,7 +176,7 @@ class InceptionV3(nn.Module):
             raise GradatimError(f"transform_input: expected 3 channels, received {in_channels}")
         self.in_channels, self.transform_input = in_channels, transform_input
         self.auxiliary = auxiliary and bool(num_classes)
-        stem, two, three, four = (rounded_channels(count * width) for count in (32, 64, 80, 192))
+        stem, two, three, four = (make_divisible(count * width) for count in (32, 64, 80, 192))
         self.Conv2d_1a_3x3 = ConvolutionUnit(in_channels, stem, 3, 2)
         self.Conv2d_2a_3x3 = ConvolutionUnit(stem, stem, 3)
         self.Conv2d_2b_3x3 = ConvolutionUnit(stem, two, 3, padding=1)
@@ -202,7 +202,7 @@ class InceptionV3(nn.Module):
 
     def middle(self, pictures: torch.Tensor) -> torch.Tensor:
         """The map that the auxiliary head reads: 17 × 17 from 299 pixels."""
-        check_pictures(pictures, self.in_channels, SMALLEST)
+        check_images(pictures, self.in_channels, SMALLEST)
         values = self.Conv2d_1a_3x3(imagenet_to_half(pictures) if self.transform_input else pictures)
         values = F.max_pool2d(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(values)), 3, 2)
         values = F.max_pool2d(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(values)), 3, 2)
@@ -220,7 +220,7 @@ class InceptionV3(nn.Module):
     def all_logits(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The logits of the net and, where it has it, of the auxiliary head.
 
-        In training: `auxiliary_loss(network.all_logits(pictures), labels)` of `gradatim.nn.auxiliary`.
+        In training: `auxiliary_loss(network.all_logits(pictures), labels)` of `gradatim.nn.convolution.auxiliary`.
         """
         middle = self.middle(pictures)
         if not self.auxiliary:

@@ -21,8 +21,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from gradatim.nn.convolution.pooling import max_pool_2x2
 from gradatim.nn.init import initialise_convolutional
-from gradatim.nn.pooling import max_pool_2x2
 from gradatim.nn.precision import at_least_float32
 
 ACTIVATIONS: dict[str, Callable[..., torch.Tensor]] = {"relu": F.relu, "tanh": torch.tanh}

@@ -17,12 +17,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gradatim.nn.channel_width import rounded_channels
-from gradatim.nn.convolution_block import ConvolutionBlock
+from gradatim.nn.convolution.block import ConvolutionBlock
+from gradatim.nn.convolution.image_input import check_images
+from gradatim.nn.convolution.make_divisible import make_divisible
+from gradatim.nn.convolution.separable import SeparableConvolution
 from gradatim.nn.init import initialise_convolutional
-from gradatim.nn.picture_input import check_pictures
 from gradatim.nn.precision import at_least_float32
-from gradatim.nn.separable import SeparableConvolution
 
 SMALLEST = 1
 STEM = 32
@@ -42,10 +42,10 @@ class MobileNetV1(nn.Module):
         self, blocks: tuple[tuple[int, int], ...], num_classes: int, in_channels: int, width: float, dropout: float
     ) -> None:
         super().__init__()
-        self.in_channels, inputs = in_channels, rounded_channels(STEM * width)
+        self.in_channels, inputs = in_channels, make_divisible(STEM * width)
         layers: list[nn.Module] = [ConvolutionBlock(in_channels, inputs, 3, 2)]
         for channels, stride in blocks:
-            outputs = rounded_channels(channels * width)
+            outputs = make_divisible(channels * width)
             layers.append(SeparableConvolution(inputs, outputs, 3, stride, activation=nn.ReLU))
             inputs = outputs
         self.features = nn.Sequential(*layers)
@@ -56,7 +56,7 @@ class MobileNetV1(nn.Module):
         initialise_convolutional(self)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        check_pictures(pictures, self.in_channels, SMALLEST)
+        check_images(pictures, self.in_channels, SMALLEST)
         values = F.adaptive_avg_pool2d(self.features(pictures), 1).flatten(1)
         return at_least_float32(self.classifier(values))
 

@@ -17,10 +17,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gradatim.nn.channel_width import rounded_channels
-from gradatim.nn.convolution_block import ConvolutionBlock
+from gradatim.nn.convolution.block import ConvolutionBlock
+from gradatim.nn.convolution.image_input import check_images
+from gradatim.nn.convolution.make_divisible import make_divisible
 from gradatim.nn.init import initialise_convolutional
-from gradatim.nn.picture_input import check_pictures
 from gradatim.nn.precision import at_least_float32
 
 SMALLEST = 1
@@ -59,14 +59,14 @@ class MobileNetV2(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        self.in_channels, inputs = in_channels, rounded_channels(STEM * width)
+        self.in_channels, inputs = in_channels, make_divisible(STEM * width)
         layers: list[nn.Module] = [ConvolutionBlock(in_channels, inputs, 3, 2, activation=nn.ReLU6)]
         for expansion, channels, repeats, stride in stages:
-            outputs = rounded_channels(channels * width)
+            outputs = make_divisible(channels * width)
             for number in range(repeats):
                 layers.append(InvertedResidual(inputs, outputs, 1 if number else stride, expansion))
                 inputs = outputs
-        self.num_features = rounded_channels(LAST * max(1.0, width))
+        self.num_features = make_divisible(LAST * max(1.0, width))
         layers.append(ConvolutionBlock(inputs, self.num_features, 1, activation=nn.ReLU6))
         self.features = nn.Sequential(*layers)
         self.classifier: nn.Module = nn.Identity()
@@ -75,7 +75,7 @@ class MobileNetV2(nn.Module):
         initialise_convolutional(self)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        check_pictures(pictures, self.in_channels, SMALLEST)
+        check_images(pictures, self.in_channels, SMALLEST)
         values = F.adaptive_avg_pool2d(self.features(pictures), 1).flatten(1)
         return at_least_float32(self.classifier(values))
 

@@ -20,9 +20,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gradatim.nn.channel_width import rounded_channels
+from gradatim.nn.convolution.image_input import check_images
+from gradatim.nn.convolution.make_divisible import make_divisible
 from gradatim.nn.init_without_norm import initialise_without_norm
-from gradatim.nn.picture_input import check_pictures
 from gradatim.nn.precision import at_least_float32
 
 
@@ -54,7 +54,7 @@ class NetworkInNetwork(nn.Module):
 
     def class_maps(self, pictures: torch.Tensor) -> torch.Tensor:
         """The score of each class at each place, whose means are the logits: (B, num_classes, H', W')."""
-        check_pictures(pictures, self.in_channels, self.smallest)
+        check_images(pictures, self.in_channels, self.smallest)
         return self.head(self.features(pictures))
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
@@ -68,7 +68,7 @@ def network_in_network(
 
     width: factor on the number of channels of every layer.
     """
-    one, two, three, four = (rounded_channels(count * width) for count in (96, 256, 384, 1024))
+    one, two, three, four = (make_divisible(count * width) for count in (96, 256, 384, 1024))
     layers = [
         PerceptronConvolution(in_channels, (one, one, one), 11, 4), nn.MaxPool2d(3, 2, ceil_mode=True),
         PerceptronConvolution(one, (two, two, two), 5, padding=2), nn.MaxPool2d(3, 2, ceil_mode=True),
@@ -82,7 +82,7 @@ def network_in_network_small(
     num_classes: int = 10, in_channels: int = 3, width: float = 1.0, dropout: float = 0.5
 ) -> NetworkInNetwork:
     """Network in Network for CIFAR-10, pictures from 4 pixels (made for 32); 966,986 parameters at 10 classes."""
-    wide, middle, narrow = (rounded_channels(count * width) for count in (192, 160, 96))
+    wide, middle, narrow = (make_divisible(count * width) for count in (192, 160, 96))
     layers = [
         PerceptronConvolution(in_channels, (wide, middle, narrow), 5, padding=2), nn.MaxPool2d(3, 2, ceil_mode=True),
         nn.Dropout(dropout),

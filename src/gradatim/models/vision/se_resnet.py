@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from gradatim.models.vision.resnet import BasicBlock, Bottleneck, ResNet
-from gradatim.nn.squeeze_excite import SqueezeExcite
+from gradatim.nn.convolution.squeeze_excite import SqueezeExcite
 
 REDUCTION = 16
 

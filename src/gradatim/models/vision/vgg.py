@@ -19,9 +19,9 @@ textures, which is why style transfer uses it.
 import torch
 from torch import nn
 
-from gradatim.nn.channel_width import rounded_channels
+from gradatim.nn.convolution.image_input import check_images
+from gradatim.nn.convolution.make_divisible import make_divisible
 from gradatim.nn.init_without_norm import initialise_without_norm
-from gradatim.nn.picture_input import check_pictures
 from gradatim.nn.precision import at_least_float32
 
 SMALLEST = 32
@@ -45,7 +45,7 @@ class VGG(nn.Module):
         self.in_channels = inputs = in_channels
         for depth, channels in zip(depths, WIDTHS, strict=True):
             for _ in range(depth):
-                outputs = rounded_channels(channels * width)
+                outputs = make_divisible(channels * width)
                 layers.append(nn.Conv2d(inputs, outputs, 3, padding=1))
                 layers += [nn.BatchNorm2d(outputs)] if normed else []
                 layers.append(nn.ReLU(inplace=True))
@@ -56,7 +56,7 @@ class VGG(nn.Module):
         self.classifier: nn.Module = nn.Identity()
         self.num_features = inputs
         if num_classes:
-            dense = rounded_channels(4096 * width)
+            dense = make_divisible(4096 * width)
             self.classifier = nn.Sequential(
                 nn.Linear(inputs * 49, dense), nn.ReLU(inplace=True), nn.Dropout(dropout),
                 nn.Linear(dense, dense), nn.ReLU(inplace=True), nn.Dropout(dropout),
@@ -65,7 +65,7 @@ class VGG(nn.Module):
         initialise_without_norm(self, heads=list(self.classifier.children())[-1:])
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        check_pictures(pictures, self.in_channels, SMALLEST)
+        check_images(pictures, self.in_channels, SMALLEST)
         values = self.avgpool(self.features(pictures)).flatten(1)
         return at_least_float32(self.classifier(values))
 

@@ -23,12 +23,12 @@ from torch.nn import functional as F
 
 from gradatim.errors import GradatimError
 from gradatim.models.vision.alexnet import response_norm
-from gradatim.nn.channel_width import rounded_channels
+from gradatim.nn.convolution.image_input import check_images
+from gradatim.nn.convolution.make_divisible import make_divisible
+from gradatim.nn.convolution.transposed import transposed_convolution
+from gradatim.nn.convolution.unpooling import max_pool_with_switches, unpool
 from gradatim.nn.init_without_norm import initialise_without_norm
-from gradatim.nn.picture_input import check_pictures
 from gradatim.nn.precision import at_least_float32
-from gradatim.nn.transposed import transposed_convolution
-from gradatim.nn.unpooling import max_pool_with_switches, unpool
 
 SMALLEST = 47
 # channels, kernel, stride, padding of the five convolutions; the first, second and last are pooled
@@ -47,13 +47,13 @@ class ZFNet(nn.Module):
         super().__init__()
         self.in_channels = inputs = in_channels
         for number, (channels, kernel, stride, padding) in enumerate(CONVOLUTIONS, start=1):
-            outputs = rounded_channels(channels * width)
+            outputs = make_divisible(channels * width)
             self.add_module(f"conv{number}", nn.Conv2d(inputs, outputs, kernel, stride, padding))
             inputs = outputs
         self.norm = response_norm()
         self.num_features, self.headless = inputs, not num_classes
         self.dropout = nn.Dropout(dropout)
-        dense = rounded_channels(4096 * width)
+        dense = make_divisible(4096 * width)
         self.fc6 = nn.Linear(36 * inputs, dense) if num_classes else nn.Identity()
         self.fc7 = nn.Linear(dense, dense) if num_classes else nn.Identity()
         self.fc8 = nn.Linear(dense, num_classes) if num_classes else nn.Identity()
@@ -67,7 +67,7 @@ class ZFNet(nn.Module):
         return self.norm(values) if number in NORMED else values, switches
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        check_pictures(pictures, self.in_channels, SMALLEST)
+        check_images(pictures, self.in_channels, SMALLEST)
         values = pictures
         for number in range(1, 6):
             values, _ = self.layer(number, values)
@@ -84,7 +84,7 @@ class ZFNet(nn.Module):
         All other activations of the layer are set to 0; then unpooling with the switches, ReLU and the transposed
         filters, layer by layer down to the pixels. Values are relative: scale them for the eye.
         """
-        check_pictures(pictures, self.in_channels, SMALLEST)
+        check_images(pictures, self.in_channels, SMALLEST)
         if not 1 <= layer <= 5 or not 0 <= channel < cast(nn.Conv2d, self.get_submodule(f"conv{layer}")).out_channels:
             raise GradatimError(f"expected a layer from 1 to 5 and one of its channels, received {layer} and {channel}")
         inputs, trail = pictures, []

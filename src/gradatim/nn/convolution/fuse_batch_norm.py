@@ -18,14 +18,14 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 TOLERANCE = 1e-4  # of the largest number in the answer: float32 sums in another order
 
 
-def folded(network: nn.Module, *example: Any) -> tuple[nn.Module, int]:
+def fuse_batch_norm(network: nn.Module, *example: Any) -> tuple[nn.Module, int]:
     """A copy in eval mode without the batch norms that could be folded, and how many these were.
 
     example: arguments of `forward`, with numbers that tell answers apart (not all zero). Layers that are used twice,
     norms that follow something else, and layers with hooks stay as they are.
 
     >>> layers = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())
-    >>> folded(layers, torch.randn(2, 1, 5, 5))
+    >>> fuse_batch_norm(layers, torch.randn(2, 1, 5, 5))
     (Sequential(
       (0): Conv2d(1, 2, kernel_size=(3, 3), stride=(1, 1))
       (1): Identity()

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 
-def one_query(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def decode_attention(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """softmax(q · k / √d) v for each row and head: query (N, d), keys and values (L, N, d) → (N, d).
 
     No gradient passes. On the CPU in float32 the two walks are loops of ours.
 
-    >>> one_query(torch.ones(1, 2), torch.zeros(3, 1, 2), torch.tensor([[[1.0, 0]], [[2, 0]], [[6, 3]]]))
+    >>> decode_attention(torch.ones(1, 2), torch.zeros(3, 1, 2), torch.tensor([[[1.0, 0]], [[2, 0]], [[6, 3]]]))
     tensor([[3., 1.]])
     """
     scale = query.shape[-1] ** -0.5
@@ -34,6 +34,6 @@ def one_query(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> 
 @cache
 def _walks() -> tuple[Any, Any]:
     """The two loops, compiled when first asked for: numba takes a while to import."""
-    from gradatim.nn.one_query_walks import meet, mix
+    from gradatim.nn.attention.decode_attention_kernels import meet, mix
 
     return meet, mix

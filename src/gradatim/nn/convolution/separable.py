@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from gradatim.nn.convolution_block import ConvolutionBlock
+from gradatim.nn.convolution.block import ConvolutionBlock
 
 
 class SeparableConvolution(nn.Module):

@@ -14,12 +14,12 @@ from torch.nn import functional as F
 PACKED_ROWS = 4
 
 
-class FewRows:
+class SmallBatchLinear:
     """x ↦ x Wᵀ for x (rows, inputs), float32, without a gradient; the weight must not change while this is used.
 
     rows: how many there usually are, which decides the layout; any number may be given.
 
-    >>> FewRows(torch.tensor([[1.0, 2.0], [0.0, 1.0]]), 8)(torch.tensor([[1.0, 1.0]]))
+    >>> SmallBatchLinear(torch.tensor([[1.0, 2.0], [0.0, 1.0]]), 8)(torch.tensor([[1.0, 1.0]]))
     tensor([[3., 1.]])
     """
 

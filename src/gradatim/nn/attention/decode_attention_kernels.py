@@ -1,4 +1,4 @@
-"""The two walks through memory of `gradatim.nn.one_query`, compiled by numba."""
+"""The two walks through memory of `gradatim.nn.attention.decode_attention`, compiled by numba."""
 
 import numba
 import numpy as np

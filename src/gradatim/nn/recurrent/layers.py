@@ -1,9 +1,9 @@
 """Recurrent layers over padded rows that never read the padding: deep, in one or both directions, with state carried.
 
 The cells are the fused ones of torch, which outrun hand-written ones about threefold; the GRU that resets before its
-matrix has no such kernel and runs as the loop of `gradatim.nn.cells`. Instead of packing (which needs the lengths on
-the host and stops a compiler), the backward direction runs over each row turned round within its own length: padding
-stays at the end, where a causal cell cannot see it from the content.
+matrix has no such kernel and runs as the loop of `gradatim.nn.recurrent.cells`. Instead of packing (which needs the
+lengths on the host and stops a compiler), the backward direction runs over each row turned round within its own length:
+padding stays at the end, where a causal cell cannot see it from the content.
 
 `MaskedRecurrent.carry` also takes a state and gives the last one, for what goes on where it stopped: streams cut into
 windows (`detached` state between them: truncated back-propagation through time, Williams & Peng 1990), decoders, and
@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from gradatim.nn.cells import State, gru_step, make_parameters, run_steps
-from gradatim.nn.mask import length_mask
+from gradatim.nn.attention.mask import length_mask
+from gradatim.nn.recurrent.cells import State, gru_step, make_parameters, run_steps
 
 GATES = {"rnn": 1, "rnn_relu": 1, "gru": 3, "gru_before": 3, "lstm": 4}
 

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gradatim.nn.mask import masked_softmax
-from gradatim.nn.positions import RotaryPositions
-from gradatim.nn.positions import sinusoidal_positions as sinusoidal_positions  # its old place
+from gradatim.nn.attention.mask import masked_softmax
+from gradatim.nn.attention.positions import RotaryPositions
+from gradatim.nn.attention.positions import sinusoidal_positions as sinusoidal_positions  # its old place
 
 KeysValues = tuple[torch.Tensor, torch.Tensor]
 ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}

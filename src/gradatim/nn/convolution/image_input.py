@@ -8,10 +8,10 @@ from gradatim.errors import GradatimError
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def check_pictures(pictures: torch.Tensor, channels: int, least: int) -> None:
+def check_images(pictures: torch.Tensor, channels: int, least: int) -> None:
     """Refuse what is not float (B, channels, H, W) with both sides of at least `least` pixels, in one line.
 
-    >>> check_pictures(torch.zeros(2, 3, 16, 20), 3, 32)
+    >>> check_images(torch.zeros(2, 3, 16, 20), 3, 32)
     Traceback (most recent call last):
     gradatim.errors.GradatimError: expected pictures (B, 3, H, W) of at least 32 x 32 pixels, received (2, 3, 16, ...
     """

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from gradatim.models.fusion.encoders import ColumnEncoder, Field
-from gradatim.nn.folding import folded
+from gradatim.nn.convolution.fuse_batch_norm import fuse_batch_norm
 
 FRAMES = 64  # of the sounds that the two sides are compared on
 
@@ -32,7 +32,7 @@ def fold_encoder(encoder: nn.Module, describe: Mapping[str, Any]) -> nn.Module:
     device = next((tensor.device for tensor in encoder.state_dict().values()), torch.device("cpu"))
     here = {name: part.to(device) for name, part in example.items()} if isinstance(example, dict) else (
         example.to(device))
-    return folded(encoder, here)[0]
+    return fuse_batch_norm(encoder, here)[0]
 
 
 def fold_encoders(network: Any, describes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -44,7 +44,7 @@ def fold_encoders(network: Any, describes: Mapping[str, Mapping[str, Any]]) -> N
         network.encoders[key] = fold_encoder(network.encoders[key], describes[column])
 
 
-def lightened(
+def fused_for_inference(
     network: nn.Module, describes: Mapping[str, Mapping[str, Any]], *, dtype: torch.dtype = torch.float32,
     channels_last: bool = False,
 ) -> nn.Module:

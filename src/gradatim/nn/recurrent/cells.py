@@ -1,8 +1,8 @@
 """Recurrent cells written out from their equations: one step of a basic, LSTM or GRU layer, and the loop over time.
 
 They are here to be read and to be proved right; parameters have the names, shapes and gate order of torch's cells, so
-one's weights load into the other. `gradatim.nn.recurrent` runs torch's fused kernels, several times as fast; the one
-cell that those do not have, the GRU that resets before its matrix, is run by the loop below.
+one's weights load into the other. `gradatim.nn.recurrent.layers` runs torch's fused kernels, several times as fast; the
+one cell that those do not have, the GRU that resets before its matrix, is run by the loop below.
 
 Each cell has `project(inputs)`, what the inputs contribute at all times at once (one large product), and
 `step(projected, state)`, what must wait for the step before. A state is a tuple of tensors (B, hidden).

@@ -1,0 +1,1 @@
+"""Attention: scores, heads, masks, positions, and one step of decoding."""

@@ -1,0 +1,1 @@
+"""Blocks of convolutional networks: convolution with normalisation, pooling, image input, widths."""
