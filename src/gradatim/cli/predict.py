@@ -45,6 +45,7 @@ def predict(
     import sys
 
     from gradatim.errors import GradatimError
+    from gradatim.evaluate.predictions import written
     from gradatim.problems import Problems
     from gradatim.run import load
 
@@ -60,11 +61,11 @@ def predict(
     else:
         frame = answers.submission(id or "row", probabilities=probabilities)
     if output is None and not json:
-        sys.stdout.write(frame.write_csv())
+        sys.stdout.write(written(frame, answers.target).write_csv())
     elif output is not None and output.suffix.lower() in (".conll", ".bio"):
         answers.write(output)
     elif output is not None:
-        _write(frame, output)
+        _write(frame if output.suffix.lower() == ".parquet" else written(frame, answers.target), output)
     speak = silent if quiet or json else say
     for code, count in problems.counts().items():
         first = next(problem for problem in problems if problem.code == code)

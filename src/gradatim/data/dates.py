@@ -102,6 +102,15 @@ def months_of(cells: pl.Series) -> tuple[pl.Series, str] | None:
     return None
 
 
+def times_of(cells: pl.Series, form: str) -> pl.Series:
+    """Dates written in one format as Datetime, in UTC where a cell has its own zone; null where it is no such date.
+
+    >>> times_of(pl.Series(["2024-01-31T12:30+02:00"]), "%Y-%m-%dT%H:%M:%S")[0]
+    datetime.datetime(2024, 1, 31, 10, 30)
+    """
+    return _parse(cells, form) - pl.select((_offset(cells) * 1e6).cast(pl.Duration("us"))).to_series()
+
+
 def _parse(cells: pl.Series, form: str) -> pl.Series:
     plain = cells.str.strip_chars()
     if "%H" in form:

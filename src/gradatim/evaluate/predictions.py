@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -81,17 +81,24 @@ class Predictions:
         *,
         ids: Mapping[str, Any] | None = None,
         predicted: np.ndarray | None = None,
+        cells: Callable[[list[Any]], pl.Series] | None = None,
     ) -> "Predictions":
-        """From probabilities (N, C); the prediction is the most probable class unless `predicted` (N,) says else."""
+        """From probabilities (N, C); the prediction is the most probable class unless `predicted` (N,) says else.
+
+        cells: makes the column of predictions from labels, in the type of the target.
+        """
         names = [str(name) for name in classes]
         if probabilities.shape != (len(rows), len(names)):
             raise DataError(f"expected probabilities of shape ({len(rows)}, {len(names)}), "
                             f"received {probabilities.shape}")
         chosen = probabilities.argmax(axis=1) if predicted is None else predicted
         columns = _keys(rows, ids, [PREDICTION, *(PROBABILITY + name for name in names)])
-        whole = all(isinstance(c, int) and not isinstance(c, bool) for c in classes)
-        labels = [int(classes[c]) if whole else names[c] for c in chosen]
-        columns[PREDICTION] = pl.Series(labels, dtype=pl.Int64 if whole else pl.String)
+        whole = all(type(label) is int for label in classes)
+        if cells is None:
+            columns[PREDICTION] = pl.Series([classes[c] if whole else names[c] for c in chosen],
+                                            dtype=pl.Int64 if whole else pl.String)
+        else:
+            columns[PREDICTION] = cells([classes[c] for c in chosen])
         for c, name in enumerate(names):
             columns[PROBABILITY + name] = pl.Series(np.asarray(probabilities[:, c], dtype=np.float64))
         return cls(pl.DataFrame(columns), "classification", target, tuple(names))
@@ -181,7 +188,8 @@ class Predictions:
 
     def to_csv(self, path: Path | str) -> None:
         """Write as CSV; numbers keep every digit."""
-        write_atomic(path, self.frame.write_csv(quote_style="necessary", line_terminator="\n"))
+        frame = written(self.frame, self.column)
+        write_atomic(path, frame.write_csv(quote_style="necessary", line_terminator="\n"))
 
     def to_parquet(self, path: Path | str) -> None:
         """Write as Parquet."""
@@ -222,6 +230,21 @@ class Predictions:
         return cls(_typed(frame, task, path, types or {}), task, target, tuple(names), column=column)
 
 
+def written(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+    """The frame as a CSV file has it: booleans and times of the answer's column as Python spells them.
+
+    >>> written(pl.DataFrame({"prediction": [True]}), "prediction")["prediction"][0]
+    'True'
+    """
+    if column not in frame.columns or frame.schema[column] not in (pl.Boolean, pl.Datetime):
+        return frame
+    return frame.with_columns(_spelled(frame.get_column(column)))
+
+
+def _spelled(cells: pl.Series) -> pl.Series:
+    return pl.Series(cells.name, [None if cell is None else str(cell) for cell in cells], dtype=pl.String)
+
+
 def _keys(rows: Any, ids: Mapping[str, Any] | None, own: Iterable[str]) -> dict[str, Any]:
     columns: dict[str, Any] = {ROW: pl.Series(np.asarray(rows, dtype=np.int64))}
     taken = {ROW, *own}
@@ -260,7 +283,7 @@ def _typed(frame: pl.DataFrame, task: str, path: Path, types: Mapping[str, Any])
         kind = pl.Float64 if name.startswith(PROBABILITY) else wanted.get(name)
         if kind is None:
             continue
-        cast = frame[name].cast(kind, strict=False)
+        cast = _spelled(frame[name]) if kind == pl.String else frame[name].cast(kind, strict=False)
         lost = cast.is_null() & frame[name].is_not_null()
         if lost.any():
             row = lost.arg_max() or 0

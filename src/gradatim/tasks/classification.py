@@ -45,7 +45,8 @@ class Classification:
         balanced when the metric asks for it (balanced accuracy, macro F1) and the commonest class has over three times
         the rows of the rarest, because weights cost accuracy and calibration where these are what counts.
         """
-        codec = CategoryCodec(target=True).fit(cells)
+        written = {name: column.options[name] for name in ("spelling", "dtype") if name in column.options}
+        codec = CategoryCodec(target=True, **written).fit(cells)
         task = cls(column.name, codec, metric or "accuracy")
         labels = task.labels(cells)
         counts = np.bincount(labels[labels >= 0], minlength=len(task.classes))
@@ -75,11 +76,13 @@ class Classification:
 
     def labels(self, cells: list[Any]) -> np.ndarray:
         """Class numbers, int64 (N,); −1 where the cell is missing or of no known class."""
-        place = {label: number for number, label in enumerate(self.classes)}
-        texts = {str(label): number for number, label in enumerate(self.classes)}
-        return np.array(
-            [-1 if c is None else place.get(c, texts.get(str(c).strip(), -1)) for c in cells], dtype=np.int64
-        )
+        found: dict[Any, int] = {}
+        for cell in {(type(cell), cell) for cell in cells}:
+            place = self.codec.find(cell[1])
+            if place is None and isinstance(cell[1], str):
+                place = self.codec.find(cell[1].strip())
+            found[cell] = -1 if place is None else place
+        return np.array([found[type(cell), cell] for cell in cells], dtype=np.int64)
 
     def objective(
         self, labels: np.ndarray, *, label_smoothing: float = 0.0
@@ -122,7 +125,7 @@ class Classification:
         self, answer: np.ndarray, rows: Sequence[int] | np.ndarray, *, ids: Mapping[str, Any] | None = None
     ) -> Predictions:
         """The most probable class in its original spelling, and the probability of each."""
-        return Predictions.of_classes(rows, answer, self.classes, self.target, ids=ids)
+        return Predictions.of_classes(rows, answer, self.classes, self.target, ids=ids, cells=self.codec.cells)
 
     def score(self, answer: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         """Every metric with its interval on the rows whose label is known; the others are counted in a note."""

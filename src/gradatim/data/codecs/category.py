@@ -1,7 +1,8 @@
 """Categories: cell ⇄ whole number.
 
 As an input, 0 stands for unknown and rare spellings and 1…C for the known ones; as a target, 0…C−1 in the order
-of `classes`: by number when every class is one, else by spelling. The original cell and its type come back.
+of `classes`: by number when every class is one, else by spelling. The original cell and its type come back; where a
+class was written in several ways ("1" and "1.0", see `gradatim.data.spelling`), it comes back in the commonest.
 """
 
 import math
@@ -11,16 +12,23 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import polars as pl
 import torch
 
 from gradatim.data.batch import Field
 from gradatim.data.codecs import checks
+from gradatim.data.spelling import check_spelling, one_spelling
 from gradatim.errors import CellError, SchemaError
 
 MOST = 1_000_000  # classes
 LONGEST = 10_000  # characters of one class
 
 Label = str | int | float | bool
+DTYPES: dict[str, pl.DataType] = {
+    str(dtype.base_type()): dtype
+    for dtype in (pl.Boolean(), pl.Int8(), pl.Int16(), pl.Int32(), pl.Int64(), pl.UInt8(), pl.UInt16(), pl.UInt32(),
+                  pl.UInt64(), pl.Float32(), pl.Float64(), pl.Date(), pl.Datetime("us"))
+}
 
 
 class CategoryCodec:
@@ -28,7 +36,8 @@ class CategoryCodec:
 
     min_count: an input spelling seen in fewer training rows is rare and becomes 0, which teaches the network what
     to do with spellings it has never seen; max_categories: only the most frequent are kept; target: the column
-    is predicted, every training spelling is a class. Encoded: one int. Errors: CellError 'label-unknown' for a target
+    is predicted, every training spelling is a class; spelling: the form in which cells are compared (None: as they are
+    written, but for 1, 1.0 and "1"); dtype: the polars type of the cells where that is not text. Encoded: one int. Errors: CellError 'label-unknown' for a target
     spelling outside the training rows; SchemaError when no training cell is filled.
 
     >>> codec = CategoryCodec(target=True).fit(["10", "9", "10", None])
@@ -38,10 +47,15 @@ class CategoryCodec:
 
     kind = "category"
 
-    def __init__(self, *, min_count: int = 2, max_categories: int = 10_000, target: bool = False) -> None:
+    def __init__(
+        self, *, min_count: int = 2, max_categories: int = 10_000, target: bool = False, spelling: str | None = None,
+        dtype: str | None = None,
+    ) -> None:
         self.min_count = checks.whole(min_count, "min_count", 1, 10**9)
         self.max_categories = checks.whole(max_categories, "max_categories", 1, MOST)
         self.target = checks.truth(target, "target")
+        self.spelling = check_spelling(spelling)
+        self.dtype = None if dtype is None else checks.choice(dtype, "dtype", tuple(DTYPES))
         self._set_classes(())
 
     def fit(self, cells: Sequence[object], folder: Path | None = None) -> Self:
@@ -54,22 +68,42 @@ class CategoryCodec:
         if not counts:
             raise SchemaError("expected at least one filled cell in the training rows, received none; "
                               "leave the column out")
-        kept = list(counts)
+        kept = self._commonest(counts)
         if not self.target:
             # Where every spelling is rare (a table of a few rows) dropping them all would leave nothing.
-            frequent = [key for key in kept if counts[key] >= self.min_count] or kept
-            kept = sorted(frequent, key=lambda key: (-counts[key], str(key[1])))[: self.max_categories]
+            frequent = {key: count for key, count in kept.items() if count >= self.min_count} or kept
+            kept = dict(sorted(frequent.items(), key=lambda item: (-item[1], str(item[0][1])))[: self.max_categories])
         self._set_classes(in_order([label for _, label in kept]))
         return self
+
+    def _commonest(self, counts: Counter[tuple[str, Label]]) -> dict[tuple[str, Label], int]:
+        """Each value in its commonest spelling, and how often it occurs in any."""
+        if self.spelling is None:
+            return dict(counts)
+        groups: dict[str, list[tuple[str, Label]]] = {}
+        for key in sorted(counts, key=lambda key: (-counts[key], str(key[1]))):
+            groups.setdefault(self._key(key[1]), []).append(key)
+        return {keys[0]: sum(counts[key] for key in keys) for keys in groups.values()}
+
+    def find(self, cell: object) -> int | None:
+        """The place of a cell among `classes`; None where it is missing or unknown."""
+        label = _label(cell)
+        if label is None:
+            return None
+        index = self._exact.get((type(label).__name__, label))
+        if index is None:  # 1, 1.0 and "1" are one label to a reader of CSV and frames
+            index = self._alike.get(self._key(label))
+        return index
+
+    def _key(self, label: Label) -> str:
+        return _spelling(label) if self.spelling is None else one_spelling(label, self.spelling)
 
     def encode(self, cell: object, folder: Path | None = None) -> tuple[int | None, None]:
         """The number of the spelling; (None, None) when missing."""
         label = _label(cell)
         if label is None:
             return None, None
-        index = self._exact.get((type(label).__name__, label))
-        if index is None:
-            index = self._alike.get(_spelling(label))  # 1, 1.0 and "1" are one label to a reader of CSV and frames
+        index = self.find(label)
         if self.target:
             if index is None:
                 known = ", ".join(repr(name) for name in self.classes[:8])
@@ -99,13 +133,25 @@ class CategoryCodec:
         index = int(array) - (0 if self.target else 1)
         return None if index < 0 else self.classes[index]
 
+    def cells(self, labels: Sequence[Label]) -> pl.Series:
+        """Labels as a column of the type that the target has; texts and whole numbers where none was noted."""
+        whole = all(type(label) is int for label in self.classes)
+        if self.dtype is None:
+            return pl.Series(labels, dtype=pl.Int64) if whole else pl.Series([str(label) for label in labels])
+        dtype = DTYPES[self.dtype]
+        if dtype == pl.Date or dtype == pl.Datetime:
+            texts = pl.Series([str(label) for label in labels], dtype=pl.String)
+            return texts.str.to_date("%Y-%m-%d") if dtype == pl.Date else texts.str.to_datetime(time_unit="us")
+        return pl.Series(labels, dtype=dtype, strict=False)
+
     def describe(self) -> dict[str, Any]:
         """The size of the embedding: known spellings and the unknown one."""
         return {"cardinality": len(self.classes) + (0 if self.target else 1)}
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
-        options = {"min_count": self.min_count, "max_categories": self.max_categories, "target": self.target}
+        options = {"min_count": self.min_count, "max_categories": self.max_categories, "target": self.target,
+                   "spelling": self.spelling, "dtype": self.dtype}
         return {"kind": self.kind, "options": options, "fitted": {"classes": list(self.classes)}}
 
     @classmethod
@@ -128,10 +174,9 @@ class CategoryCodec:
     def _set_classes(self, classes: tuple[Label, ...]) -> None:
         self.classes = classes
         self._exact = {(type(label).__name__, label): index for index, label in enumerate(classes)}
-        spellings = Counter(_spelling(label) for label in classes)
-        self._alike = {
-            _spelling(label): index for index, label in enumerate(classes) if spellings[_spelling(label)] == 1
-        }
+        keys = [self._key(label) for label in classes]
+        often = Counter(keys)
+        self._alike = {key: index for index, key in enumerate(keys) if often[key] == 1}
 
 
 def in_order(labels: Sequence[Label]) -> tuple[Label, ...]:
