@@ -20,6 +20,7 @@ from gradatim.data.gather import gather_columns
 from gradatim.data.infer import infer_schema
 from gradatim.data.readers import read_table
 from gradatim.data.schema import Schema
+from gradatim.data.spelling import spelled_rows, spelled_table, with_spellings
 from gradatim.data.split import Split, make_split
 from gradatim.data.table import Table
 from gradatim.device import choose, pull_levers
@@ -89,11 +90,15 @@ def fit_request(
     )
     name = check_line(chosen, request)
     table, chosen = gathered_rows(name, table, chosen, request.options)
+    chosen = with_spellings(chosen, table)
+    table, joined = spelled_rows(table, chosen)
+    for sentence in joined:
+        problems.add("label-spelling", sentence, column=chosen.targets[0].name)
     told = ", ".join(f"{column.name}: {column.kind}" for column in chosen.inputs)
     say(f"{table.source}: {len(table)} rows, {len(chosen.inputs)} inputs" + (f" ({told})" if told else ""))
     if request.split is not None:
         chosen = chosen.changed(request.split, role="ignore", why=("it says which part of the split a row is in",))
-    test_table = None if test is None else gather_columns(read_table(test), request.gather)
+    test_table = None if test is None else spelled_table(gather_columns(read_table(test), request.gather), chosen)
     ground = Ground(request, table, test_table, chosen, problems, claim, clock, say, progress)
     return _by_line(ground, name) if name in LINES else _by_rows(ground)
 

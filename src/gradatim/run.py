@@ -23,6 +23,7 @@ from gradatim.data.gather import gather_columns
 from gradatim.data.join import attach_labels
 from gradatim.data.readers import read_table
 from gradatim.data.schema import Schema
+from gradatim.data.spelling import spelled_rows, spelled_table
 from gradatim.data.table import Table
 from gradatim.errors import ArtifactError, DataError, GradatimError
 from gradatim.evaluate.predictions import Predictions
@@ -32,10 +33,11 @@ from gradatim.fitting import Fitting, Progress, Say, fit_request
 from gradatim.problems import Problems
 from gradatim.request import Request, gathered, read_request
 from gradatim.tasks import Task
-from gradatim.tasks.facts import check_metric, fingerprint, score_rows, write_history, write_predictions
+from gradatim.tasks.facts import PROBLEMS, check_metric, fingerprint, score_rows, write_history, write_predictions
 from gradatim.tasks.line import as_line, gathered_rows
 from gradatim.tasks.placed import said_of, truth_of
 from gradatim.tasks.source import Source
+from gradatim.tasks.unknown import list_unknown
 
 if TYPE_CHECKING:
     from gradatim.evaluate.explain.explanation import Explanation
@@ -176,7 +178,10 @@ class Run:
     def answer(self, table: Table, *, id: str | None = None, problems: Problems | None = None) -> np.ndarray:
         """Probabilities (N, C) in the order of the task's classes, or numbers (N,)."""
         self._check_columns(table, id)
-        return self.artifact.ensemble.answer(Source(table, problems if problems is not None else Problems()))
+        problems = problems if problems is not None else Problems()
+        table = spelled_table(table, self.artifact.schema)
+        list_unknown(self.artifact.ensemble, table, problems)
+        return self.artifact.ensemble.answer(Source(table, problems))
 
     def _check_columns(self, table: Table, id: str | None) -> None:
         needed = [*self.artifact.ensemble.columns, *([id] if id else [])]
@@ -210,8 +215,11 @@ class Run:
         if line is not None:
             return self._noted(line.evaluate(self.artifact.ensemble, Source(table)), table, metric)
         truth = truth_of(self.task, table)
-        answer = self.artifact.ensemble.answer(Source(table))
+        problems = Problems()
+        answer = self.answer(table, problems=problems)
         scores = score_rows(self.task, answer, truth)
+        scores["problems"] = problems.to_json()[:PROBLEMS]
+        scores["notes"].extend(str(problem) for problem in problems if problem.row is None)
         if constraint is not None:
             if len(self.task.classes) != 2:
                 raise GradatimError(f"--constraint: expected a target of two classes, it has {len(self.task.classes)}")
@@ -238,7 +246,7 @@ class Run:
         """
         from gradatim.tasks.explain import explain_table
 
-        table = self._fitted_table() if source is None else read_table(source)
+        table = self._fitted_table() if source is None else spelled_table(read_table(source), self.artifact.schema)
         if table is not None:
             self._check_columns(table, None)
         return explain_table(self.artifact.ensemble, self.artifact.schema, table, rows, **options)
@@ -282,7 +290,7 @@ class Run:
         if not isinstance(source, str) or not source or not Path(source).exists():
             return None
         try:
-            table = self._read(source)
+            table, _ = spelled_rows(self._read(source), self.artifact.schema)
         except GradatimError:
             return None
         return table if fingerprint(table) == provenance.get("fingerprint") else None

@@ -73,6 +73,9 @@ def show_scores(scores: dict[str, Any], first: str | None = None) -> None:
         classes = [(c["class"], c["rows"], number(c["precision"]), number(c["recall"]), number(c["f1"]))
                    for c in scores["per_class"]]
         show_table("By class", ("class", "rows", "precision", "recall", "F1"), classes)
+    for problem in scores.get("problems", []):
+        if problem["row"] is None:
+            print(f"column '{problem['column']}': {problem['message']}")
     for warning in scores.get("warnings", []):
         print(f"warning: {warning['evidence']} {warning['remedy']}")
     if scores.get("threshold"):

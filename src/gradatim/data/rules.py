@@ -16,6 +16,7 @@ from gradatim.data.numbers import parse_numbers
 from gradatim.data.rules_places import places
 from gradatim.data.rules_series import series
 from gradatim.data.rules_tags import tags
+from gradatim.data.spelling import spelled, spelling_of
 from gradatim.errors import SchemaError
 
 FEW_TEXTS = 20
@@ -184,18 +185,24 @@ def gaps(facts: Facts, draft: Draft, request: Request) -> None:
 
 
 def spellings(facts: Facts, draft: Draft, request: Request) -> None:
-    """Labels that differ only by case or spaces are counted apart, which is seldom meant."""
-    if draft.kind != "category" or not facts.is_text or facts.distinct > 10_000 or draft.role == "ignore":
+    """One value is one category however it is written; labels that differ by case or spaces are counted apart."""
+    if draft.kind != "category" or facts.cells.dtype.is_nested() or draft.role == "ignore":
         return
-    groups: dict[str, list[tuple[str, int]]] = {}
-    for text, count in zip(facts.values, facts.counts, strict=True):
-        groups.setdefault(" ".join(text.split()).casefold(), []).append((text, count))
+    form = draft.options.setdefault("spelling", spelling_of(facts.values))
+    if not facts.is_text or facts.distinct > 10_000:
+        return
+    one = {False: "differ only by case or spaces and count as different; make them one if they are",
+           True: f"are written differently and are one {form.partition(':')[0]}"}
+    groups: dict[str, list[tuple[str, int, str]]] = {}
+    keys = spelled(facts.values, form)
+    for text, count, key in zip(facts.values, facts.counts, keys, strict=True):
+        groups.setdefault(" ".join(key.split()).casefold(), []).append((text, count, key))
     for variants in [group for group in groups.values() if len(group) > 1][:5]:
-        seen = " and ".join(f"'{text}' ({count:,} times)" for text, count in variants[:4])
-        sentence = f"{seen} differ only by case or spaces and count as different; make them one if they are"
-        draft.say(sentence)
-        if request.problems is not None:
-            request.problems.add("label-spelling", sentence, column=facts.name)
+        seen = " and ".join(f"'{text}' ({count:,} times)" for text, count, _ in variants[:4])
+        joined = len({key for _, _, key in variants}) == 1
+        draft.say(f"{seen} {one[joined]}")
+        if request.problems is not None and not joined:
+            request.problems.add("label-spelling", f"{seen} {one[joined]}", column=facts.name)
 
 
 RULES: tuple[Rule, ...] = (

@@ -121,7 +121,17 @@ def spelled_table(table: Table, schema: Schema) -> Table:
     return Table(frame, table.folder, table.lines, table.source, table.notes)
 
 
-def one_label_each(table: Table, target: Column) -> tuple[Table, list[str]]:
+def spelled_rows(table: Table, schema: Schema) -> tuple[Table, list[str]]:
+    """The rows that are fitted: `spelled_table`, each class in one spelling too, and what was said of the classes."""
+    said: list[str] = []
+    for target in schema.targets:
+        if target.name in table.frame.columns:
+            table, more = _one_label_each(table, target)
+            said += more
+    return spelled_table(table, schema), said
+
+
+def _one_label_each(table: Table, target: Column) -> tuple[Table, list[str]]:
     """The table whose target writes each class as most of its rows do, and a sentence for each class so joined."""
     form = target.options.get("spelling")
     cells = table.frame.get_column(target.name)
@@ -156,7 +166,7 @@ def _as_text(cells: pl.Series) -> pl.Series:
 
 
 def _number_text(texts: pl.Series) -> pl.Series:
-    """Numbers in their shortest spelling, digit by digit, so that twenty digits stay twenty; other texts as they are."""
+    """Numbers in their shortest spelling, digit by digit: twenty digits stay twenty; other texts as they are."""
     plain = texts.str.strip_chars()
     number = plain.str.contains(_NUMBER)
     short = plain.str.replace(r"^\+", "")

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from gradatim.data.join import joining_keys
 from gradatim.data.numbers import parse_number
 from gradatim.data.readers import read_table
+from gradatim.data.spelling import one_spelling, spelling_of
 from gradatim.data.table import Table
 from gradatim.errors import CellError, DataError
 from gradatim.evaluate.calibrate import calibration
@@ -133,8 +135,7 @@ def _matched(said: Table, truth: Table, target: str, id: str | None) -> tuple[pl
                             f"{len(said)} predictions for {len(truth)} labels; add the id column and name it with --id")
         return said.frame, truth.cells(target), [f"Matched by order: {len(said)} rows in both files, no shared id."]
     keys = []
-    for table in (said, truth):
-        key = table.frame[id].cast(pl.String, strict=False)
+    for table, key in zip((said, truth), joining_keys(said.frame[id], truth.frame[id]), strict=True):
         empty = key.null_count()
         if empty:
             raise DataError(f"{table.source}: expected an id in each row of '{id}', found {empty} empty; fill them in")
@@ -163,7 +164,8 @@ def _probability_columns(
     labels = {_spelling(cell) for cell in truth}
     free = [name for name in frame.columns if name not in (id, target, PREDICTION, "row")]
     for prefix in _PREFIXES:
-        found = {name.removeprefix(prefix): name for name in free if name.startswith(prefix)}
+        own = [name for name in free if name.startswith(prefix)]
+        found = dict(zip(_aligned([name.removeprefix(prefix) for name in own], labels), own, strict=True))
         if prefix == "":
             found = {label: name for label, name in found.items() if label in labels}
         if len(found) < 2:
@@ -292,10 +294,11 @@ def _binary_scores(cells: Sequence[Any], labels: Sequence[str]) -> np.ndarray | 
     return values
 
 
-def _aligned(spelled: list[str], labels: set[str]) -> list[str]:
-    """'3.0' for '3': a class that went through a float column finds its label again."""
-    return [label if label in labels or not label.endswith(".0") or label[:-2] not in labels else label[:-2]
-            for label in spelled]
+def _aligned(texts: Sequence[str], labels: set[str]) -> list[str]:
+    """The label that each text spells: '3.0' for '3', 'true' for 'True'; the text itself where it spells none."""
+    form = spelling_of(pl.Series(sorted(labels)))
+    known = {one_spelling(label, form): label for label in labels}
+    return [text if text in labels else known.get(one_spelling(text, form), text) for text in texts]
 
 
 def _floats(said: Table, frame: pl.DataFrame, name: str) -> np.ndarray:

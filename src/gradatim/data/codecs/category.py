@@ -37,7 +37,8 @@ class CategoryCodec:
     min_count: an input spelling seen in fewer training rows is rare and becomes 0, which teaches the network what
     to do with spellings it has never seen; max_categories: only the most frequent are kept; target: the column
     is predicted, every training spelling is a class; spelling: the form in which cells are compared (None: as they are
-    written, but for 1, 1.0 and "1"); dtype: the polars type of the cells where that is not text. Encoded: one int. Errors: CellError 'label-unknown' for a target
+    written, but for 1, 1.0 and "1"); dtype: the polars type of the cells where that is not text. Encoded: one int.
+    Errors: CellError 'label-unknown' for a target
     spelling outside the training rows; SchemaError when no training cell is filled.
 
     >>> codec = CategoryCodec(target=True).fit(["10", "9", "10", None])
