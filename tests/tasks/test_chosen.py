@@ -8,9 +8,10 @@ from gradatim.data.schema import Schema
 from gradatim.errors import GradatimError
 from gradatim.request import Request, choices_of
 from gradatim.run import fit
+from gradatim.tasks.baselines import in_time
 from gradatim.tasks.chosen import ChosenEstimator
 from gradatim.tasks.memo import Clock, Memo
-from gradatim.tasks.supervised import Choices, Line, in_time
+from gradatim.tasks.supervised import Choices, Line
 
 
 def skewed(rows: int = 400) -> pl.DataFrame:

@@ -5,7 +5,7 @@ is the mean row loss (log loss, squared error) of the answers after their own te
 greedy forward selection with replacement (Caruana et al. 2004, Ensemble selection from libraries of models).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +42,7 @@ class Candidate:
 
 def cross_answers(
     fit_and_answer: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    folds: Iterable[tuple[np.ndarray, np.ndarray]],
     rows: np.ndarray,
     shape: tuple[int, ...],
 ) -> np.ndarray:

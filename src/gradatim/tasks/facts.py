@@ -219,10 +219,7 @@ def test_facts(outcome: Outcome, table: Table, schema: Schema) -> dict[str, Any]
     """Scores, calibration, slices and advice from the rows that were used for no choice."""
     task, answers, labels = outcome.task, outcome.test_answers, outcome.test_labels
     scores = score_rows(task, answers, labels)
-    kept = any("not trained again" in text for text in outcome.notes)
-    note = ("linear heads and trees were then fitted again on all labelled rows; the network is kept as trained"
-            if kept else "the models that are saved were then fitted again on all labelled rows")
-    score = {**headline(task, answers, labels), "rows": len(labels), "note": note}
+    score = {**headline(task, answers, labels), "rows": len(labels), "note": outcome.saved}
     development = headline(task, outcome.choice_answers, outcome.choice_labels)
     facts: dict[str, Any] = {"score": score, "scores": scores}
     if as_placed(task) is None:

@@ -84,12 +84,16 @@ class Ensemble:
 
     def answer(self, source: Source) -> np.ndarray:
         """The answer to every row: probabilities (N, C), numbers (N,), or what the task likes."""
+        return self.answer_by(lambda member: member.answer(source))
+
+    def answer_by(self, answer: Callable[[Any], np.ndarray]) -> np.ndarray:
+        """The same from what `answer(member)` gives for each member with a weight."""
         used = [(member, weight) for member, weight in zip(self.members, self.weights) if weight > 0]
         if not used:
             raise ArtifactError("expected a member with a weight above 0, found none; fit again")
         if len(used) == 1:
-            return self.task.calibrated(used[0][0].answer(source), self.temperature)
-        total = sum(weight * member.answer(source) for member, weight in used)
+            return self.task.calibrated(answer(used[0][0]), self.temperature)
+        total = sum(weight * answer(member) for member, weight in used)
         return self.task.calibrated(np.asarray(total) / sum(self.weights), self.temperature)
 
     @property

@@ -46,7 +46,11 @@ class NetworkMember:
 
     def answer(self, source: Source) -> np.ndarray:
         """Its answer to every row, by a copy of the network that only answers: 1.05 to 1.25 times as fast."""
-        return self._answered(self.lighter(), source.encode(self.codecs), np.arange(len(source)))
+        return self.final_answer(source.encode(self.codecs), np.arange(len(source)))
+
+    def final_answer(self, encoded: Encoded, rows: np.ndarray) -> np.ndarray:
+        """What `answer` gives for some rows of a table that is encoded already."""
+        return self._answered(self.lighter(), encoded, rows)
 
     def lighter(self) -> nn.Module:
         """The network with batch norms folded and weights stored as they are used; made anew after it was trained."""

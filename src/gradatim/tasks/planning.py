@@ -58,8 +58,9 @@ def decide(trainer: "NetworkTrainer", rows: np.ndarray, held: np.ndarray) -> dic
         return with_choices(plan, trainer)
 
     labelled = len(line.rows) + len(line.split.test)
+    answering = evaluation * (len(line.split.test) + min(len(line.split.train), 2000)) / max(len(held), 1)
     keep = not line.folded and len(rows) >= KEEP_SHARE * labelled
-    left = line.clock.left(share_kept=0.04)
+    left = max(0.0, line.clock.left(share_kept=0.04) - line.reserved - answering)
     if choices.epochs is not None:
         plan = planned(1e9)
         each, networks = plan.forecast["total_seconds"], 1

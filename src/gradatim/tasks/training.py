@@ -23,9 +23,11 @@ from gradatim.tasks.budget import TrainingResult, Watch, train_within_budget
 from gradatim.tasks.choose import Candidate
 from gradatim.tasks.frozen import encoder_of
 from gradatim.tasks.heads import DECODED
+from gradatim.tasks.members import Ensemble
 from gradatim.tasks.network import NetworkMember, blueprint_of
 from gradatim.tasks.placed import as_placed
 from gradatim.tasks.planning import Epochs, decide
+from gradatim.tasks.refit import SHARE_KEPT
 from gradatim.tasks.word_tables import begin_with, is_words, network_codec
 from gradatim.train.finetune import Thaw, thaw_schedule
 from gradatim.train.plan import Plan
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from gradatim.tasks.supervised import Line
 
 MONITOR = "development_loss"
-SHARE_KEPT = 0.02  # of the time is kept back for answers
 REFIT_SHARE = 0.9  # of its planned steps a refit must have taken to stand in for what was scored
 
 
@@ -47,6 +48,7 @@ class NetworkTrainer:
         self.histories: dict[str, Any] = {}
         self.plan_json: dict[str, Any] = {}
         self.forecast: dict[str, Any] = {}
+        self._encoded: list[tuple[dict[str, Codec], Encoded]] = []
         self.rows_left = 0  # of all networks still to train: how the time that is left is shared out
 
     def candidate(self) -> Candidate:
@@ -73,8 +75,8 @@ class NetworkTrainer:
         def scored() -> list[NetworkMember]:
             return members
 
-        def final() -> list[NetworkMember]:
-            return self._refit(members, settings)
+        def final() -> list[NetworkMember] | None:
+            return self._refit(len(members), settings)
 
         return Candidate("network", "network", tuple(c.name for c in line.columns), answers, seconds / len(members),
                          note=note, extra={"scored": scored, "final": final})
@@ -108,8 +110,26 @@ class NetworkTrainer:
         return codecs
 
     def encoded(self, codecs: dict[str, Codec]) -> Encoded:
-        """The table through these codecs and the target's."""
-        return self.line.source.encode({**codecs, self.line.task.target: self.line.task.codec})
+        """The table through these codecs and the target's; kept, so that no cell is decoded again for the answers."""
+        found = next((encoded for known, encoded in self._encoded if known is codecs), None)
+        if found is None:
+            found = self.line.source.encode({**codecs, self.line.task.target: self.line.task.codec})
+            self._encoded.append((codecs, found))
+        return found
+
+    def forget_encoded(self) -> None:
+        """Free the tables that were encoded for networks that are scored by now."""
+        self._encoded.clear()
+
+    def answers(self, ensemble: Ensemble, rows: np.ndarray) -> np.ndarray:
+        """The answers of the fitted members to some rows, from what is decoded already."""
+
+        def answer(member: Any) -> np.ndarray:
+            if isinstance(member, NetworkMember):
+                return member.final_answer(self.encoded(member.codecs), rows)
+            return member.answer_rows(self.line.source, rows)
+
+        return ensemble.answer_by(answer) if len(rows) else np.zeros((0, *self.line.shape()))
 
     def blueprint(self, codecs: dict[str, Codec]) -> dict[str, Any]:
         """Address and arguments of the network."""
@@ -215,7 +235,7 @@ class NetworkTrainer:
     def _seconds_after(self, rows: int, plan: Plan) -> float:
         """Seconds forecast for the networks that come after one of so many rows."""
         self.rows_left = max(0, self.rows_left - rows)
-        return plan.forecast.get("total_seconds", 0.0) * self.rows_left / rows
+        return plan.forecast.get("total_seconds", 0.0) * self.rows_left / rows + self.line.reserved
 
     def _note(self, result: TrainingResult, plan: Plan) -> None:
         self.histories[result.name] = result.history.rows
@@ -224,35 +244,35 @@ class NetworkTrainer:
         self.line.say(f"  {result.line()}")
         self.line.notes.extend(result.notes)
 
-    def _refit(self, members: list[NetworkMember], settings: dict[str, Any]) -> list[NetworkMember]:
+    def _refit(self, count: int, settings: dict[str, Any]) -> list[NetworkMember] | None:
         """Train again on all labelled rows, as many epochs as were best, as many networks as before.
 
-        The scored networks stay where the time does not hold it, and where it was broken off: what is kept shall be as
-        good as what was scored.
+        None, and said, where the scored networks stay: they hold nearly all rows, the time does not hold the refit, or
+        it was broken off. What is kept shall be as good as what was scored.
         """
         line = self.line
         if settings["keep"]:
-            line.notes.append("the network was not trained again: its training part holds over 85 % of the rows")
-            return members
-        plan = self._refit_plan(Plan.from_json(settings["plan"]), len(members))
+            self._kept("its training part holds over 85 % of the rows")
+            return None
+        plan = self._refit_plan(Plan.from_json(settings["plan"]), count)
         rows = np.sort(np.concatenate([line.rows, line.split.test]))
-        needed = len(members) * plan.forecast["total_seconds"]
-        left = line.clock.left(share_kept=SHARE_KEPT)
-        fits = line.choices.epochs is not None or REFIT_SHARE * needed <= left
-        if not line.memo.decide("refit of the network", lambda: fits):
-            return self._kept(members, "the time that was left does not hold it")
+        needed = REFIT_SHARE * count * plan.forecast["total_seconds"]
+        if not line.memo.decide("refit of the network", lambda: line.choices.epochs is not None
+                                or needed <= line.clock.left(share_kept=SHARE_KEPT)):
+            self._kept("the time that was left does not hold it")
+            return None
         began = time.perf_counter()
-        self.rows_left = len(members) * len(rows)
+        self.rows_left = count * len(rows)
         found = []
-        for number in range(len(members)):
+        for number in range(count):
             member, result = self.train(f"refit-{number + 1}", rows, None, plan)
+            self.forget_encoded()
             if not result.finished or result.steps < REFIT_SHARE * result.planned_steps:
-                break
+                self._kept(f"that training ended after step {result.steps} of {result.planned_steps} "
+                           f"({result.history.reason})")
+                return None
             found.append(member)
         line.clock.note("refit", time.perf_counter() - began)
-        if len(found) < len(members):
-            return self._kept(members, f"it ended after step {result.steps} of {result.planned_steps} "
-                                       f"({result.history.reason})")
         line.notes.append(f"final networks: trained again on all {len(rows)} labelled rows for {plan.epochs} epochs, "
                           "the median of the best epochs of the choice")
         return found
@@ -268,12 +288,10 @@ class NetworkTrainer:
                        warmup_steps=min(plan.warmup_steps, steps * epochs // 4),
                        forecast={"seconds_per_step": pace, "total_seconds": pace * steps * epochs})
 
-    def _kept(self, members: list[NetworkMember], why: str) -> list[NetworkMember]:
-        """The scored networks, in place of a refit; said."""
-        self.line.notes.append("the network was not trained again on all labelled rows: "
-                               f"{why}; the scored one is kept")
+    def _kept(self, why: str) -> None:
+        """Say that the scored networks stay in place of a refit."""
+        self.line.notes.append(f"the network was not trained again on all labelled rows: {why}; the scored one is kept")
         self.line.say(f"  {self.line.notes[-1]}")
-        return members
 
     def _best_epoch(self, name: str, plan: Plan) -> int:
         rows = [row for row in self.histories[name] if row.get(MONITOR) is not None]
