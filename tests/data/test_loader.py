@@ -75,7 +75,8 @@ def test_memory_and_stream_are_equal_to_the_bit(table, codecs):
         assert_same(left, right)
     assert all(torch.equal(memory.present[name], stream.present[name]) for name in KINDS)
     everything = encode_table(table, codecs, budget_bytes=0)
-    assert set(everything.streamed) == set(KINDS)
+    plain = {"size", "colour", "y"}  # numbers and categories take a few bytes a row
+    assert set(everything.streamed) == set(KINDS) - plain
     rows = np.array([9, 3, 7, 5, 500])
     assert_same(memory.batch(rows, INPUTS, ["y"]), everything.batch(rows, INPUTS, ["y"]))
 

@@ -21,6 +21,7 @@ import torch
 from gradatim.data.batch import Batch, Field
 from gradatim.data.codecs import Codec
 from gradatim.data.codecs.cell_files import file_cell
+from gradatim.data.codecs.columns import encode_column, is_plain
 from gradatim.data.table import Table
 from gradatim.errors import CellError, DataError
 from gradatim.problems import Problems
@@ -151,11 +152,20 @@ def encode_table(table: Table, codecs: Mapping[str, Codec[Any]], *, problems: Pr
     if lacking:
         raise DataError(f"{table.source}: expected the columns {', '.join(codecs)}; {', '.join(lacking)} not found")
     pool = ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 4), thread_name_prefix="gradatim-decode")
-    cells = {name: table.cells(name) for name in codecs}
-    probes = {name: _probe(codecs[name], cells[name], table.folder) for name in codecs}
+    plain = [name for name, codec in codecs.items() if is_plain(codec, table.frame.get_column(name))]
+    cells = {name: table.cells(name) for name in codecs if name not in plain}
+    probes = {name: _probe(codecs[name], cells[name], table.folder) for name in cells}
     encoded = Encoded(len(table), dict(codecs), {}, {})
     left, done, total = budget_bytes, 0, len(table) * len(codecs)
-    for name in sorted(codecs, key=lambda name: probes[name][0]):
+    for name in plain:
+        values, present, errors = encode_column(codecs[name], table.frame.get_column(name))
+        encoded.fields[name], encoded.present[name] = values, torch.from_numpy(present)
+        left -= _bytes(values)
+        _tell_errors(errors, name, table, problems)
+        done += len(table)
+        if progress is not None:
+            progress(done, total)
+    for name in sorted(cells, key=lambda name: probes[name][0]):
         size, seconds = probes[name]
         codec, start = codecs[name], done
 
@@ -303,13 +313,18 @@ def _cache_key(codec: Codec[Any], cells: list[Any], folder: Path | None) -> tupl
 
 
 def _tell(column: _Column, name: str, kind: str, table: Table, problems: Problems | None) -> None:
+    _tell_errors(column.errors, name, table, problems)
     if problems is None:
         return
-    for row, error in column.errors:
-        problems.add(error.code, str(error), column=name, row=row, line=table.line(row))
     if column.cut:
         problems.add(f"{kind}-cut", f"{column.cut} of {int(column.present.sum())} cells are longer than the codec's "
                                     "limit and lose their end", column=name)
     if column.filled:
         problems.add(f"{kind}-filled", f"{column.filled} of {int(column.present.sum())} cells lack values, filled "
                                        "from their neighbours", column=name)
+
+
+def _tell_errors(errors: list[tuple[int, CellError]], name: str, table: Table, problems: Problems | None) -> None:
+    for row, error in errors if problems is not None else ():
+        assert problems is not None
+        problems.add(error.code, str(error), column=name, row=row, line=table.line(row))

@@ -14,9 +14,10 @@ import scipy.sparse
 import torch
 
 from gradatim.data.codecs import Codec, codec_for, codec_from_json
+from gradatim.data.codecs.columns import fit_column, read_numbers
 from gradatim.data.codecs.number import NumberCodec
 from gradatim.data.schema import Column
-from gradatim.errors import ArtifactError, CellError
+from gradatim.errors import ArtifactError
 from gradatim.estimators.features.picture import PictureFeatures
 from gradatim.estimators.features.sound import LogMelStatistics
 from gradatim.estimators.features.table import TableFeatures
@@ -33,6 +34,7 @@ MEDIA = ("image", "audio")
 DECODED = (*MEDIA, "series")  # kinds whose codecs are fitted once, on the training rows
 SERIES_CELLS = 60_000_000  # rows × features of random kernels that are held at once
 LEAST_FEATURES, MOST_FEATURES = 2016, 49_728
+ANSWER_ROWS = 50_000  # rows whose features are held at once when answering
 DENSE_ROWS, DENSE_CELLS = 2500, 100_000_000  # up to here a mixed matrix is made dense
 
 
@@ -76,26 +78,20 @@ def _text(cell: Any) -> str | None:
     return None if cell is None else str(cell)
 
 
-def table_cells(source: Source, codecs: Mapping[str, Codec], columns: Sequence[str]) -> np.ndarray:
-    """Number and category cells as an object array (N, columns): floats with NaN, strings with None."""
-    key = "table cells\x00" + "\x00".join(columns)
-    if key in source.features:
-        return source.features[key]
-    cells = np.empty((len(source), len(columns)), dtype=object)
-    for place, name in enumerate(columns):
-        codec = codecs[name]
-        for row, cell in enumerate(source.table.cells(name)):
-            if isinstance(codec, NumberCodec):
-                try:
-                    value = codec.parse(cell)
-                except CellError as error:
-                    source.problems.add(error.code, str(error), column=name, row=row, line=source.table.line(row))
-                    value = None
-                cells[row, place] = np.nan if value is None else value
-            else:
-                cells[row, place] = None if cell is None else str(cell)
-    source.features[key] = cells
-    return cells
+def number_cells(source: Source, codec: NumberCodec, name: str) -> np.ndarray:
+    """A column of numbers as float64 (N,), NaN where missing; unreadable cells are listed once."""
+    key = f"{name}\x00numbers\x00{codec.decimal}"
+    if key not in source.features:
+        source.features[key], errors = read_numbers(codec, source.table.frame.get_column(name))
+        for row, error in errors:
+            source.problems.add(error.code, str(error), column=name, row=row, line=source.table.line(row))
+    return source.features[key]
+
+
+def fitted_codecs(source: Source, columns: Sequence[Column], rows: np.ndarray) -> dict[str, Codec]:
+    """Codecs of number and category columns, fitted on some rows."""
+    frame = source.table.frame
+    return {c.name: fit_column(codec_for(c), frame.get_column(c.name)[rows]) for c in columns}
 
 
 def fit_blocks(
@@ -136,7 +132,7 @@ def fit_blocks(
     plain = [column for column in columns if column.kind in ("number", "category")]
     if plain:
         names = tuple(column.name for column in plain)
-        table_codecs = {c.name: codec_for(c).fit([source.table.cells(c.name)[r] for r in rows]) for c in plain}
+        table_codecs = fitted_codecs(source, plain, rows)
         extractor = TableFeatures(
             numbers=[column.name for column in plain if column.kind == "number"],
             categories=[column.name for column in plain if column.kind == "category"],
@@ -181,11 +177,14 @@ def table_frame(
     source: Source, codecs: Mapping[str, Codec], columns: Sequence[str], rows: np.ndarray
 ) -> dict[str, Any]:
     """Number and category cells of some rows by column: float64 with NaN, or strings with None."""
-    cells = table_cells(source, codecs, columns)[rows]
-    return {
-        name: cells[:, place].astype(np.float64) if codecs[name].kind == "number" else cells[:, place].tolist()
-        for place, name in enumerate(columns)
-    }
+    frame: dict[str, Any] = {}
+    for name in columns:
+        codec = codecs[name]
+        if isinstance(codec, NumberCodec):
+            frame[name] = number_cells(source, codec, name)[rows]
+        else:
+            frame[name] = [_text(cell) for cell in source.table.frame.get_column(name)[rows].to_list()]
+    return frame
 
 
 def join(parts: Sequence[Any]) -> Any:
@@ -241,7 +240,7 @@ class Head:
         if len(rows) == 0:
             return np.zeros((0, *self.task.answer_shape))
         widest = max((block.extractor.width for block in self.blocks if block.kind == "series"), default=0)
-        size = max(1, SERIES_CELLS // widest) if widest else len(rows)
+        size = max(1, SERIES_CELLS // widest) if widest else ANSWER_ROWS
         answers = []
         for start in range(0, len(rows), size):
             part = rows[start : start + size]

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from gradatim.data.codecs import Codec, codec_for, codec_from_json
+from gradatim.data.codecs import Codec, codec_from_json
+from gradatim.data.codecs.category import CategoryCodec
+from gradatim.data.codecs.columns import category_codes
+from gradatim.data.codecs.number import NumberCodec
 from gradatim.data.schema import Column
 from gradatim.estimators.state import estimator_from_state, estimator_to_state
-from gradatim.tasks.heads import _under, table_cells
+from gradatim.tasks.heads import _under, fitted_codecs, number_cells
 from gradatim.tasks.source import Source
 
 
@@ -33,7 +36,7 @@ class Trees:
     ) -> "Trees":
         """Fit on the number and category columns among `columns`."""
         plain = [column for column in columns if column.kind in ("number", "category")]
-        codecs = {c.name: codec_for(c).fit([source.table.cells(c.name)[r] for r in rows]) for c in plain}
+        codecs = fitted_codecs(source, plain, rows)
         features = tree_matrix(source, codecs, rows)
         categories = [place for place, column in enumerate(plain) if column.kind == "category"]
         estimator = task.trees(seed, categories).fit(features, labels[rows])
@@ -69,17 +72,12 @@ class Trees:
 
 def tree_matrix(source: Source, codecs: Mapping[str, Codec], rows: np.ndarray) -> np.ndarray:
     """Float64 (rows, columns): numbers as they are, categories by their number in the codec, NaN where missing."""
-    names = tuple(codecs)
-    cells = table_cells(source, codecs, names)[rows]
-    matrix = np.full(cells.shape, np.nan)
-    for place, name in enumerate(names):
-        if codecs[name].kind == "number":
-            matrix[:, place] = cells[:, place].astype(np.float64)
+    matrix = np.empty((len(rows), len(codecs)))
+    for place, (name, codec) in enumerate(codecs.items()):
+        if isinstance(codec, NumberCodec):
+            matrix[:, place] = number_cells(source, codec, name)[rows]
         else:
-            known = [row for row, cell in enumerate(cells[:, place]) if cell is not None]
-            encode = codecs[name].encode
-            memo = {cell: encode(cell)[0] for cell in {cells[row, place] for row in known}}
-            for row in known:
-                value = memo[cells[row, place]]
-                matrix[row, place] = np.nan if value is None else value
+            assert isinstance(codec, CategoryCodec)
+            numbers, places, _ = category_codes(codec, source.table.frame.get_column(name)[rows])
+            matrix[:, place] = np.where(numbers < 0, np.nan, numbers)[places]
     return matrix

@@ -16,6 +16,7 @@ from gradatim.data.augment import Augmentation, Follow, Mixed, augment, default_
 from gradatim.data.augment_sound import waves_of, with_waves
 from gradatim.data.batch import Batch
 from gradatim.data.codecs import Codec, codec_for
+from gradatim.data.codecs.columns import fit_column
 from gradatim.data.loader import Encoded, batch_order
 from gradatim.models.address import build, load_weights
 from gradatim.randomness import seed_of
@@ -105,8 +106,8 @@ class NetworkTrainer:
             elif column.kind in DECODED or (line.choices.fine_tune and column.name in line.frozen):
                 codecs[column.name] = line.codecs[column.name]
             else:
-                cells = line.source.table.cells(column.name)
-                codecs[column.name] = codec_for(column).fit([cells[row] for row in rows])
+                frame = line.source.table.frame
+                codecs[column.name] = fit_column(codec_for(column), frame.get_column(column.name)[rows])
         return codecs
 
     def encoded(self, codecs: dict[str, Codec]) -> Encoded:

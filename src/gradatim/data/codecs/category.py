@@ -8,6 +8,7 @@ class was written in several ways ("1" and "1.0", see `gradatim.data.spelling`),
 import math
 from collections import Counter
 from collections.abc import Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,17 +60,22 @@ class CategoryCodec:
         self.dtype = None if dtype is None else checks.choice(dtype, "dtype", tuple(DTYPES))
         self._set_classes(())
 
-    def fit(self, cells: Sequence[object], folder: Path | None = None) -> Self:
-        """Collect the spellings; ties in frequency are kept in order of spelling."""
-        counts: Counter[tuple[str, Label]] = Counter()
-        for cell in cells:
+    def fit(
+        self, cells: Sequence[object], folder: Path | None = None, *, counts: Sequence[int] | None = None
+    ) -> Self:
+        """Collect the spellings; ties in frequency are kept in order of spelling.
+
+        counts: how often each cell occurs, where the cells are the different ones of a column.
+        """
+        found: Counter[tuple[str, Label]] = Counter()
+        for cell, count in zip(cells, repeat(1) if counts is None else counts):
             label = _label(cell)
             if label is not None:
-                counts[type(label).__name__, label] += 1
-        if not counts:
+                found[type(label).__name__, label] += count
+        if not found:
             raise SchemaError("expected at least one filled cell in the training rows, received none; "
                               "leave the column out")
-        kept = self._commonest(counts)
+        kept = self._commonest(found)
         if not self.target:
             # Where every spelling is rare (a table of a few rows) dropping them all would leave nothing.
             frequent = {key: count for key, count in kept.items() if count >= self.min_count} or kept
@@ -113,8 +119,10 @@ class CategoryCodec:
             return index, None
         return (0 if index is None else index + 1), None
 
-    def stack(self, values: Sequence[int | None]) -> torch.Tensor:
+    def stack(self, values: Sequence[int | None] | np.ndarray) -> torch.Tensor:
         """int64 (B,); missing cells are 0."""
+        if isinstance(values, np.ndarray):
+            return torch.from_numpy(values)
         return torch.tensor([0 if value is None else value for value in values], dtype=torch.int64)
 
     def trim(self, field: Field) -> Field:

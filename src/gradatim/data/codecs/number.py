@@ -57,10 +57,14 @@ class NumberCodec:
                 continue
             if number is not None:
                 values.append(number)
-        if not values:
+        return self.fit_numbers(np.asarray(values, dtype=np.float64))
+
+    def fit_numbers(self, values: np.ndarray) -> Self:
+        """`fit` on numbers that are read already, float64 (N,)."""
+        if not len(values):
             raise SchemaError("expected at least one readable number in the training rows, received none; "
                               "set the column's kind or leave it out")
-        array = np.clip(np.asarray(values, dtype=np.float64), -LARGEST, LARGEST)
+        array = np.clip(values, -LARGEST, LARGEST)
         logarithmic = self.scale == "signed-log" or (self.scale == "auto" and not self.target and _heavy(array))
         sizes = np.abs(array[array != 0])
         self.log_unit = max(float(np.median(sizes)), SMALLEST) if logarithmic and sizes.size else None
@@ -76,17 +80,21 @@ class NumberCodec:
         number = self.parse(cell)
         if number is None:
             return None, None
-        number = min(max(number, -LARGEST), LARGEST)
-        if self.log_unit is not None:
-            number = math.copysign(math.log1p(abs(number) / self.log_unit), number)
-        number = (number - self.mean) / self.std
-        if not self.target:
-            number = min(max(number, -CLIP), CLIP)
-        return number, None
+        return float(self.scaled(np.float64(number))), None
 
-    def stack(self, values: Sequence[float | None]) -> torch.Tensor:
+    def scaled(self, numbers: Any) -> Any:
+        """Numbers on the scale of the encoded cells, float64 of the same shape."""
+        array = np.clip(numbers, -LARGEST, LARGEST)
+        if self.log_unit is not None:
+            array = np.sign(array) * np.log1p(np.abs(array) / self.log_unit)
+        array = (array - self.mean) / self.std
+        return array if self.target else np.clip(array, -CLIP, CLIP)
+
+    def stack(self, values: Sequence[float | None] | np.ndarray) -> torch.Tensor:
         """float32 (B,); missing cells are 0, the training mean."""
-        array = np.asarray([0.0 if value is None else value for value in values], dtype=np.float64)
+        array = values if isinstance(values, np.ndarray) else np.asarray(
+            [0.0 if value is None else value for value in values], dtype=np.float64
+        )
         limit = float(np.finfo(np.float32).max)
         return torch.from_numpy(np.clip(array, -limit, limit).astype(np.float32))
 
