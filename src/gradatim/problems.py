@@ -38,13 +38,18 @@ class Problems:
     """
 
     items: list[Problem] = field(default_factory=list)
+    _known: set[Problem] = field(default_factory=set, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._known.update(self.items)
 
     def add(
         self, code: str, message: str, *, column: str | None = None, row: int | None = None, line: int | None = None
     ) -> None:
         """Record one problem; the same one twice is recorded once."""
         problem = Problem(code, message, column, row, line)
-        if problem not in self.items[-50:]:
+        if problem not in self._known:
+            self._known.add(problem)
             self.items.append(problem)
 
     def counts(self) -> dict[str, int]:

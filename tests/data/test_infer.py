@@ -264,3 +264,18 @@ def test_times_of_other_types() -> None:
         seconds = seconds_of(pl.Series(cells))
         assert seconds is not None and seconds.to_list() == expected
     assert seconds_of(pl.Series(["x", "y"])) is None and date_format(pl.Series(["1.5", "2.5"])) is None
+
+
+@pytest.mark.parametrize("junk", ["#DIV/0!", "#N/A", "1e400", "-inf", float("inf")])
+def test_a_column_of_numbers_stays_one_whatever_could_not_be_calculated(junk: object) -> None:
+    numbers = [float(value) * 1.25 for value in range(60)]
+    cells = [junk] * 40 + (numbers if isinstance(junk, float) else [str(value) for value in numbers])
+    frame = pl.DataFrame({"x": cells, "y": ["a", "b"] * 50})
+    problems = Problems()
+    column = infer_schema(read_table(frame), target="y", problems=problems)["x"]
+    assert column.kind == "number"
+    if junk == "#N/A":  # says that nothing is known: missing, not wrong
+        assert any("'#N/A' 40 times: taken as missing" in sentence for sentence in column.why)
+    else:
+        assert problems.counts() == {"number-infinite": 40}
+        assert any("40 cells are no numbers, 40 of them infinite" in sentence for sentence in column.why)

@@ -48,7 +48,7 @@ def test_text_is_a_finite_number_or_missing_or_an_error_with_a_code(text: str) -
         try:
             value = parse_number(text, decimal=decimal)
         except CellError as error:
-            assert error.code == "number-unreadable" and "\n" not in str(error)
+            assert error.code in ("number-unreadable", "number-infinite") and "\n" not in str(error)
         else:
             assert value is None or math.isfinite(value)
 
@@ -83,11 +83,12 @@ def test_missing_spellings(text: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["abc", "1.2.3", "1,2,3", "1 2", "12 kg", "1,23.4", "(5", "5)", "--5", "-(-5", "inf",
-                                  "1e999", "2024-01-31", "1" * 70, float("inf"), [1], {"a": 1}])
+                                  "#DIV/0!", "#WERT!", "-1.#IND", "#tag", "1e999", "2024-01-31", "1" * 70, float("inf"), [1], {"a": 1}])
 def test_what_is_no_number(text: object) -> None:
     with pytest.raises(CellError) as caught:
         parse_number(text)
-    assert caught.value.code == "number-unreadable"
+    infinite = text in ("inf", "1e999", float("inf"), "#DIV/0!", "#WERT!", "-1.#IND")
+    assert caught.value.code == ("number-infinite" if infinite else "number-unreadable")
 
 
 def test_one_mark_before_three_digits_has_two_readings() -> None:
@@ -109,4 +110,4 @@ def test_numbers_keep_their_type_in_frames() -> None:
     column = parse_numbers(pl.Series([1.0, None, float("nan"), float("inf")]))
     assert column.values.to_list() == [1.0, None, None, None]
     assert column.missing.to_list() == [False, True, True, False]
-    assert column.unreadable.to_list() == [False, False, False, True]
+    assert column.unreadable.to_list() == column.infinite.to_list() == [False, False, False, True]

@@ -120,10 +120,16 @@ def _list_unreadable(facts: Facts, draft: Draft, numbers: Numbers, request: Requ
     first = facts.cells[rows[0]]
     line = request.line(rows[0])
     place = f"line {line}" if line is not None else f"row {rows[0]}"
-    draft.say(f"{numbers.unreadable:,} cells are no numbers and count as missing (first: {shown(first)} in {place})")
+    counted = f"{numbers.unreadable:,} cells are no numbers"
+    if numbers.infinite:
+        counted += f", {numbers.infinite:,} of them infinite or a failed calculation,"
+    draft.say(f"{counted} and count as missing (first: {shown(first)} in {place})")
     if request.problems is not None:
+        infinite = set(facts.values.filter(numbers.column.infinite).to_list())
         for row in rows[:MOST_LISTED]:
-            request.problems.add("number-unreadable", f"{shown(facts.cells[row])}: expected a number, received text",
+            code, what = (("number-infinite", "a finite number, received none") if facts.cells[row] in infinite
+                          else ("number-unreadable", "a number, received text"))
+            request.problems.add(code, f"{shown(facts.cells[row])}: expected {what}",
                                  column=facts.name, row=row, line=request.line(row))
 
 

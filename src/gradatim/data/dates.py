@@ -74,7 +74,7 @@ def seconds_of(cells: pl.Series) -> pl.Series | None:
     from gradatim.data.numbers import parse_numbers
 
     column = parse_numbers(cells)
-    return None if column.unreadable.any() or column.missing.all() else column.values
+    return None if (column.unreadable & ~column.infinite).any() or column.missing.all() else column.values
 
 
 def months_of(cells: pl.Series) -> tuple[pl.Series, str] | None:

@@ -79,7 +79,7 @@ class Facts:
             return self.cells.dtype.is_numeric()
         column, counts = parse_numbers(self.values[:WIDE_SAMPLE]), self.counts[:WIDE_SAMPLE]
         readable = int(counts.filter(column.values.is_not_null()).sum())
-        return readable > 0 and readable >= int(counts.filter(column.unreadable).sum())
+        return readable > 0 and readable >= int(counts.filter(column.unreadable & ~column.infinite).sum())
 
     @cached_property
     def decimals(self) -> DecimalEvidence:
@@ -126,11 +126,12 @@ class Numbers:
         self.values = column.values.drop_nulls()
         self.readable = int(counts.filter(column.values.is_not_null()).sum())
         self.unreadable = int(counts.filter(column.unreadable).sum())
+        self.infinite = int(counts.filter(column.infinite).sum())
 
     @property
     def share(self) -> float:
-        """Numbers among the cells that are not missing."""
-        return self.readable / max(self.readable + self.unreadable, 1)
+        """Numbers among the cells that are neither missing nor infinite."""
+        return self.readable / max(self.readable + self.unreadable - self.infinite, 1)
 
     @cached_property
     def distinct(self) -> int:

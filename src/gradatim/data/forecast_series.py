@@ -14,6 +14,7 @@ import polars as pl
 
 from gradatim.data.forecast_times import Frequency, Spelling, find_frequency, read_instants
 from gradatim.data.numbers import parse_numbers
+from gradatim.data.spelling import spelled, spelling_of
 from gradatim.data.table import Table
 from gradatim.errors import DataError
 from gradatim.problems import Problems
@@ -41,22 +42,24 @@ class KnownColumn:
     def encode(self, cells: pl.Series) -> np.ndarray:
         """Float64 (N, width): indicators, or standardised numbers; NaN where missing, zeros for an unknown level."""
         if self.levels:
-            texts = cells.cast(pl.String).to_list()
-            found = np.array([[np.nan if text is None else float(text == level) for level in self.levels]
+            written = pl.Series(self.levels)
+            form = spelling_of(written)  # True and 'true' are one level
+            levels, texts = spelled(written, form).to_list(), spelled(cells, form).to_list()
+            found = np.array([[np.nan if text is None else float(text == level) for level in levels]
                               for text in texts])
             return found.reshape(len(cells), self.width)
-        numbers = _numbers(cells)[0]
+        numbers = _numbers(cells if cells.dtype.is_numeric() else spelled(cells, "binary"))[0]
         return ((numbers - self.mean) / self.deviation)[:, None]
 
     @classmethod
     def fit(cls, name: str, cells: pl.Series) -> Self:
         """Numbers where every filled cell is one, else a category of at most 30 levels."""
-        numbers, unreadable = _numbers(cells)
+        numbers, unreadable, infinite = _numbers(cells)
         seen = numbers[np.isfinite(numbers)]
-        if not unreadable.any():
+        if not (unreadable & ~infinite).any():
             deviation = float(seen.std()) if len(seen) else 1.0
             return cls(name, (), float(seen.mean()) if len(seen) else 0.0, deviation if deviation > 0 else 1.0)
-        levels = sorted(map(str, cells.cast(pl.String).drop_nulls().unique().to_list()))
+        levels = sorted(map(str, spelled(cells, spelling_of(cells)).drop_nulls().unique().to_list()))
         if len(levels) > MOST_LEVELS:
             raise DataError(f"--option known={name}: expected numbers or at most {MOST_LEVELS} different texts, "
                             f"received {len(levels)}")
@@ -178,7 +181,7 @@ class SeriesReader:
                             f"was fitted; received {got}")
         places = self.frequency.places(instants)
         names = frame.get_column(self.id).cast(pl.String).to_list() if self.id else [self.target] * len(table)
-        numbers, unreadable = _numbers(frame.get_column(self.target))
+        numbers, unreadable, _ = _numbers(frame.get_column(self.target))
         for row in np.flatnonzero(unreadable).tolist():
             problems.add("number-unreadable", f"{str(frame[self.target][row])[:40]!r}: expected a number; it counts as "
                          "missing", column=self.target, row=row, line=table.line(row))
@@ -310,16 +313,14 @@ def melted(table: Table, time: str, target: str, columns: Sequence[str]) -> Tabl
     return Table(pl.concat(parts), table.folder, lines, table.source, table.notes)
 
 
-def _numbers(cells: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Float64 (N,) with NaN where nothing is known, and which cells hold something that is no number."""
+def _numbers(cells: pl.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Float64 (N,) with NaN where nothing is known, which cells give no number, and which of these are infinite."""
     if cells.dtype == pl.Boolean:
         cells = cells.cast(pl.Int8)
-    if cells.dtype.is_numeric():
-        values = cells.cast(pl.Float64).fill_null(np.nan).to_numpy().astype(np.float64)
-        return np.where(np.abs(values) < LARGEST, values, np.nan), np.zeros(len(cells), dtype=bool)
-    column = parse_numbers(cells.cast(pl.String))
+    column = parse_numbers(cells if cells.dtype.is_numeric() else cells.cast(pl.String))
     values = column.values.fill_null(np.nan).to_numpy().astype(np.float64)
-    return np.where(np.abs(values) < LARGEST, values, np.nan), np.asarray(column.unreadable, dtype=bool)
+    return (np.where(np.abs(values) < LARGEST, values, np.nan), np.asarray(column.unreadable, dtype=bool),
+            np.asarray(column.infinite, dtype=bool))
 
 
 def _place(table: Table, row: int) -> str:

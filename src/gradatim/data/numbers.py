@@ -26,6 +26,12 @@ _SHAPE = re.compile(
 _PLAIN = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _PLAIN_DECIMAL = r"^[-+]?[0-9]*\.[0-9]+$"
 _TWO_READINGS = r"^[-+]?[1-9][0-9]{0,2}\.[0-9]{3}$"
+# Infinities, and what a spreadsheet or a C program writes where a calculation failed: a number was meant.
+_NOT_FINITE = re.compile(
+    r"[-+−]?(?:inf|infinity|∞|1\.#(?:inf|ind|qnan|snan)\w*|nan\(ind\))"
+    r"|#[^\W\d_][\w/ ]{0,20}[!?]|#(?:NV|DIV/0)",
+    re.IGNORECASE,
+)
 _SPACES = re.compile(r"['’\u00a0\u2009\u202f ]")
 _GROUPED_BY_COMMA = re.compile(r"[1-9][0-9]{0,2}(?:,[0-9]{2,3})*,[0-9]{3}")  # also 12,34,567 as written in India
 _GROUPED_BY_POINT = re.compile(r"[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
@@ -39,7 +45,8 @@ def parse_number(cell: Any, *, decimal: str | None = None) -> float | None:
     A currency sign or a percent sign is a unit and changes nothing: '12%' is 12. One mark followed by exactly three
     digits ('1,234' or '1.234') has two readings; `decimal` (',' or '.', decided per column by `decide_decimal`)
     picks one, and without it the comma separates thousands and the point decimals. Every other spelling has one
-    reading. Raises CellError('number-unreadable') for text that is no number, and for infinite values.
+    reading. Raises CellError('number-unreadable') for text that is no number, 'number-infinite' for infinite values,
+    numbers too large to hold ('1e400') and failed calculations of a spreadsheet ('#DIV/0!').
 
     >>> [parse_number(cell) for cell in ("1,5", "€ 12.50", "12%", "1,234.5", "1.234,56", "(3)", "n/a")]
     [1.5, 12.5, 12.0, 1234.5, 1234.56, -3.0, None]
@@ -53,7 +60,7 @@ def parse_number(cell: Any, *, decimal: str | None = None) -> float | None:
     if hasattr(cell, "__float__"):
         value = float(cell)
         if math.isinf(value):
-            raise CellError("number-unreadable", f"{cell!r}: expected a finite number")
+            raise CellError("number-infinite", f"{cell!r}: expected a finite number")
         return None if math.isnan(value) else value
     raise CellError("number-unreadable", f"{str(cell)[:40]!r}: expected a number, received {type(cell).__name__}")
 
@@ -147,12 +154,14 @@ class NumberColumn:
     """A column read as numbers.
 
     values: Float64 (N,), null where missing or unreadable; missing: bool (N,) an empty cell or a missing spelling;
-    unreadable: bool (N,) text that is no number.
+    unreadable: bool (N,) a cell that gives no number; infinite: bool (N,) those among them that were meant as one
+    (infinities, failed calculations): they say nothing against the column being one of numbers.
     """
 
     values: pl.Series
     missing: pl.Series
     unreadable: pl.Series
+    infinite: pl.Series
 
 
 def parse_numbers(cells: pl.Series, *, decimal: str | None = None) -> NumberColumn:
@@ -161,27 +170,30 @@ def parse_numbers(cells: pl.Series, *, decimal: str | None = None) -> NumberColu
         values = cells.cast(pl.Float64, strict=False)
         missing = cells.is_null() | values.is_nan().fill_null(False)
         finite = values.is_finite().fill_null(False)
-        return NumberColumn(values.set(~finite, None), missing, ~finite & ~missing)
+        return NumberColumn(values.set(~finite, None), missing, ~finite & ~missing, ~finite & ~missing)
     values = cells.cast(pl.Float64, strict=False)
     plain = values.is_finite().fill_null(False)
     if decimal == ",":  # the plain reading of '1.234' is the wrong one here
         plain = plain & ~cells.str.contains(".", literal=True).fill_null(False)
     odd = cells.filter(~plain & cells.is_not_null()).unique()
     missing = cells.is_null()
+    absent: list[str] = []
+    infinite: list[str] = []
     if odd.len():
         parsed: dict[str, float | None] = {}
-        absent: list[str] = []
         for text in odd:
             try:
                 parsed[text] = _parse_text(text, decimal)
                 if parsed[text] is None:
                     absent.append(text)
-            except CellError:
+            except CellError as error:
                 parsed[text] = None
+                if error.code == "number-infinite":
+                    infinite.append(text)
         others = cells.replace_strict(list(parsed), list(parsed.values()), default=None, return_dtype=pl.Float64)
         values = values.zip_with(plain, others)
         missing = missing | cells.is_in(absent).fill_null(False)
-    return NumberColumn(values, missing, values.is_null() & ~missing)
+    return NumberColumn(values, missing, values.is_null() & ~missing, cells.is_in(infinite).fill_null(False))
 
 
 def _parse_text(text: str, decimal: str | None) -> float | None:
@@ -194,7 +206,9 @@ def _parse_text(text: str, decimal: str | None) -> float | None:
         by_point, by_comma = readings(text)
         first, second = (by_comma, by_point) if decimal == "," else (by_point, by_comma)
         value = second if first is None else first
-    if value is None or not math.isfinite(value):
+    if _NOT_FINITE.fullmatch(text) if value is None else not math.isfinite(value):
+        raise CellError("number-infinite", f"{text[:40]!r}: expected a finite number, received none")
+    if value is None:
         raise CellError("number-unreadable", f"{text[:40]!r}: expected a finite number, received text")
     return value
 
