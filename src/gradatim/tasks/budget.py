@@ -21,6 +21,7 @@ from gradatim.train.plan import Plan
 from gradatim.train.steps import Step
 
 CHECKPOINT_SECONDS = 60.0
+REFIT_SHARE = 0.9  # of its planned steps a refit must have taken to stand in for what was scored
 
 
 @dataclass(frozen=True, slots=True)

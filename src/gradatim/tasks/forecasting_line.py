@@ -31,6 +31,7 @@ from gradatim.evaluate.forecasts import score_forecasts, spread, spread_factors
 from gradatim.evaluate.metrics import metric_named
 from gradatim.evaluate.predictions import ROW
 from gradatim.randomness import generator
+from gradatim.tasks.budget import REFIT_SHARE
 from gradatim.tasks.choose import Candidate, verdict_on_network, weigh
 from gradatim.tasks.facts import check_metric
 from gradatim.tasks.forecasting import (
@@ -40,7 +41,7 @@ from gradatim.tasks.forecasting import (
     ensemble_forecast,
 )
 from gradatim.tasks.forecasting_members import LOCAL, TITLES, Forecaster, LinearMember, LocalMember, TreesMember
-from gradatim.tasks.forecasting_network import FEWEST_WINDOWS, MOST_WINDOWS, NETWORKS, NetworkTrainer
+from gradatim.tasks.forecasting_network import FEWEST_WINDOWS, MOST_WINDOWS, NETWORKS, SHARE_KEPT, NetworkTrainer
 from gradatim.tasks.forecasting_report import facts_of, predictions_of
 from gradatim.tasks.line import Fitted, Job
 from gradatim.tasks.members import Ensemble
@@ -49,7 +50,7 @@ OWN_SPLIT = True
 FEWEST_VALUES = 6  # of the longest series
 MODELS = (*LOCAL, "ridge", "trees", *NETWORKS)
 VALUE = "value"  # what the cells of a wide table are called
-LOCAL_SHARE, NETWORK_SHARE, REFIT_SHARE = 0.12, 0.5, 0.5  # of the time; the last of what is left then
+LOCAL_SHARE, NETWORK_SHARE = 0.12, 0.5  # of the time; the last of what is left then
 MOST_CONTEXT = 400
 
 
@@ -238,16 +239,20 @@ class Line:
         left = self.job.clock.left(share_kept=0.1)
         seconds = self.job.memo.decide("network seconds", lambda: NETWORK_SHARE * left / len(kinds))
         found = []
-        for kind in kinds:
+        for number, kind in enumerate(kinds):
             plan = self.trainer.plan(kind, windows, self.development, seconds)
             self.plans[kind] = plan
             self.job.say(f"  {kind}: {plan.epochs} epochs of {plan.steps_per_epoch} steps, forecast "
                          f"{plan.forecast['total_seconds']:.0f} s")
 
-            def make(kind: str = kind, plan: Any = plan) -> Forecaster:
-                return self.trainer.train(kind, f"network-{kind}", windows, self.development, plan)
+            after = len(kinds) - number - 1 + len(kinds)  # the other networks, and all of them again
+            reserved = after * plan.forecast["total_seconds"]
+
+            def make(kind: str = kind, plan: Any = plan, reserved: float = reserved) -> Forecaster:
+                return self.trainer.train(kind, f"network-{kind}", windows, self.development, plan, reserved=reserved)
 
             found.append(self._fitted(kind, make, f"{kind} network", "network"))
+            self.notes += self.trainer.results[f"network-{kind}"].notes
         return found
 
     def refitted(self, key: str, ends: np.ndarray, stage: str) -> Forecaster:
@@ -261,15 +266,24 @@ class Line:
         return kind.fit(self.gatherer, windows, ends, self.task)
 
     def _network_again(self, key: str, ends: np.ndarray) -> Forecaster:
-        used = sum(len(history) for name, history in self.trainer.histories.items() if name == f"network-{key}")
-        plan = self.plans[key]
-        needed = used * plan.steps_per_epoch * plan.forecast.get("seconds_per_step", 0.0)
-        left = REFIT_SHARE * self.job.clock.left(share_kept=0.05)
-        if not self.job.memo.decide(f"refit {key}", lambda: bool(needed <= left or self.job.epochs)):
-            self.notes.append(f"the {key} network was not trained again on all steps: no time was left for it")
+        """The network trained again on all steps; as it was scored where there is no time, or it did not end."""
+        windows = self.windows_before(ends)
+        plan = self.trainer.plan_again(key, windows, self.plans[key])
+        left = self.job.clock.left(share_kept=SHARE_KEPT)
+        if not self.job.memo.decide(f"refit {key}", lambda: self.job.epochs is not None or bool(
+                REFIT_SHARE * plan.forecast["total_seconds"] <= left)):
+            self.notes.append(f"the {key} network is kept as it was scored: no time was left to train it again on all "
+                              "steps")
+            return self.members[key]
+        name = f"refit-{key}"
+        again = self.trainer.train(key, name, windows, None, plan)
+        self.notes += self.trainer.results[name].notes
+        if not self.trainer.results[name].finished:
+            self.notes.append(f"the {key} network is kept as it was scored: its training on all steps did not come to "
+                              "its end")
             return self.members[key]
         self.notes.append(f"the {key} network was trained again on all steps, as long as was best in the choice")
-        return self.trainer.refit(key, self.windows_before(ends), plan, f"refit-{key}")
+        return again
 
 
 def fit_line(job: Job) -> Fitted:

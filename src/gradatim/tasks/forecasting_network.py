@@ -17,15 +17,12 @@ from gradatim.errors import ArtifactError
 from gradatim.evaluate.forecasts import pinball
 from gradatim.models.address import build
 from gradatim.randomness import generator, seed_of
+from gradatim.tasks.budget import REFIT_SHARE, TrainingResult, Watch, train_within_budget
 from gradatim.tasks.forecasting_members import answer_source, normalised
 from gradatim.tasks.planning import Epochs
 from gradatim.tasks.rebuilt import placed_here, rebuilt
 from gradatim.tasks.source import Source
-from gradatim.train.checkpoint import load_checkpoint
 from gradatim.train.forecast import default_max_epochs, measure, plan_for_minutes
-from gradatim.train.history import History
-from gradatim.train.hooks import Checkpoint, Deadline, EarlyStop, KeepBest, Progress
-from gradatim.train.loop import fit
 from gradatim.train.plan import Plan
 from gradatim.train.steps import Supervised
 
@@ -45,6 +42,7 @@ ANSWER_BATCH = 512
 LARGEST_WEIGHT = 4.0
 MONITOR = "development_loss"
 RATE = 2e-3
+SHARE_KEPT = 0.1  # of the time is kept back for the scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +150,7 @@ class NetworkTrainer:
         self.histories: dict[str, list[dict[str, Any]]] = {}
         self.forecasts: dict[str, Any] = {}
         self.plan_json: dict[str, Any] = {}
+        self.results: dict[str, TrainingResult] = {}
 
     def blueprint(self, kind: str) -> dict[str, Any]:
         """Address and JSON arguments of a network of NETWORKS."""
@@ -211,52 +210,39 @@ class NetworkTrainer:
                                    "weight": torch.from_numpy(weight.astype(np.float32))}
         return Batch(windows.series, inputs, targets)
 
-    def train(self, kind: str, name: str, windows: Windows, held: Windows | None, plan: Plan) -> ForecastNetwork:
-        """Train on windows, watching `held` when given; goes on from its checkpoint when there is one."""
+    def train(
+        self, kind: str, name: str, windows: Windows, held: Windows | None, plan: Plan, *, reserved: float = 0.0
+    ) -> ForecastNetwork:
+        """Train on windows, watching `held`: a refit has none. reserved: seconds forecast for what comes after it."""
         job = self.job
         network = self.network(kind, name)
         member = ForecastNetwork(self.blueprint(kind), network, plan.placement, self.task)
         step = Supervised(network, objective_of(self.task.levels), plan, forward=forward)
-        watched = None if held is None else held.take(np.sort(self.task.draw(name, len(held), MOST_WATCHED)))
-        truth = None if watched is None else self.gatherer.targets(watched)
-
-        def evaluate() -> dict[str, float]:
-            assert watched is not None and truth is not None
-            losses = pinball(truth, member.forecast(self.gatherer, watched), self.task.levels).mean(axis=-1)
-            return {MONITOR: float(np.nanmean(losses / self.scales[watched.series][:, None]))}
-
-        hooks: list[Any] = [KeepBest(network, None if held is None else MONITOR)]
+        watch = None
         if held is not None:
-            hooks.append(EarlyStop(MONITOR, patience=max(6, plan.epochs // 4), first=plan.epochs // 3))
-        if job.epochs is None:
-            hooks.append(Deadline(max(2.0, 1.5 * plan.forecast.get("total_seconds", 1e9))))
-        folder = job.memo.stage(name)
-        if folder is not None:
-            hooks.append(Checkpoint(folder, seconds=60))
-        hooks.append(Progress(quiet=job.source.progress is None))
-        start = None if folder is None else load_checkpoint(folder)
-        history = fit(step, lambda epoch: self.batches(windows, plan, name, epoch), plan, hooks,
-                      evaluate=None if held is None else evaluate, start=start)
-        network.eval()
-        self._note(name, history, plan)
+            watched = held.take(np.sort(self.task.draw(name, len(held), MOST_WATCHED)))
+            truth, scales = self.gatherer.targets(watched), self.scales[watched.series][:, None]
+
+            def evaluate() -> dict[str, float]:
+                losses = pinball(truth, member.forecast(self.gatherer, watched), self.task.levels).mean(axis=-1)
+                return {MONITOR: float(np.nanmean(losses / scales))}
+
+            watch = Watch(evaluate, MONITOR, max(6, plan.epochs // 4), plan.epochs // 3)
+        result = train_within_budget(
+            name, network, step, lambda epoch: self.batches(windows, plan, name, epoch), plan, clock=job.clock,
+            memo=job.memo, watch=watch, reserved=reserved, share_kept=SHARE_KEPT,
+            fewest_share=REFIT_SHARE if held is None else 0.0, fixed=job.epochs is not None,
+            quiet=job.source.progress is None)
+        self.results[name], self.histories[name] = result, result.history.rows
+        self.plan_json, self.forecasts[name] = plan.to_json(), result.forecast()
+        job.say(f"  {result.line()}")
         return member
 
-    def refit(self, kind: str, windows: Windows, plan: Plan, name: str) -> ForecastNetwork:
-        """Train on all windows, as many epochs as were best in the choice."""
-        rows = [row for row in self.histories[f"network-{kind}"] if row.get(MONITOR) is not None]
-        best = min(rows, key=lambda row: row[MONITOR])["epoch"] if rows else plan.epochs
-        epochs = max(int(best), 1)
-        count = min(len(windows), WINDOWS_PER_EPOCH)
-        per_epoch = max(-(-count // plan.batch_size), 1)
-        seconds = plan.forecast.get("seconds_per_step", 0.0) * per_epoch * epochs
-        longer = replace(plan, epochs=epochs, steps_per_epoch=per_epoch,
-                         warmup_steps=min(plan.warmup_steps, per_epoch * epochs // 4),
-                         forecast={**plan.forecast, "total_seconds": seconds, "evaluation_seconds": 0.0})
-        return self.train(kind, name, windows, None, longer)
-
-    def _note(self, name: str, history: History, plan: Plan) -> None:
-        self.histories[name] = history.rows
-        self.plan_json = plan.to_json()
-        self.forecasts[name] = {"forecast": history.forecast, "actual": history.actual, "reason": history.reason,
-                                "line": history.forecast_line()}
-        self.job.say(f"  {name}: {history.forecast_line()}; ended: {history.reason}")
+    def plan_again(self, kind: str, windows: Windows, plan: Plan) -> Plan:
+        """The plan for all windows: as many epochs as were best in the choice, at the pace that was seen."""
+        result = self.results[f"network-{kind}"]
+        per_epoch = max(-(-min(len(windows), WINDOWS_PER_EPOCH) // plan.batch_size), 1)
+        pace = result.history.actual["seconds_per_step"]
+        return replace(plan, epochs=result.best_epoch, steps_per_epoch=per_epoch,
+                       warmup_steps=min(plan.warmup_steps, per_epoch * result.best_epoch // 4),
+                       forecast={"seconds_per_step": pace, "total_seconds": pace * per_epoch * result.best_epoch})

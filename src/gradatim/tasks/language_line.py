@@ -62,6 +62,8 @@ class Line:
                             "with blank lines, or give more")
         self.notes: list[str] = []
         self.training: NetworkTraining | None = None
+        self.saved: list[str] = []  # what is saved of each member that was scored
+        self.counting: dict[int, float] = {}  # seconds to count n-grams of an order in the training texts
 
     def fit(self) -> Fitted:
         """Everything from tokens to facts."""
@@ -76,13 +78,40 @@ class Line:
         job.say(f"  {self.notes[-1]}; {len(self.texts['train']):,} training texts of {characters:,} characters")
         task = LanguageModel(self.column, tokens, job.metric or "bits_per_character")
         tried = [self._uniform(tokens), *self._ngrams(tokens)]
-        network = self._network(tokens)
+        ngrams = min(tried[1:], key=lambda one: one.value)
+        network = self._network(tokens, ngrams)
         if network is not None:
-            tried += [network, self._average(min(tried[1:], key=lambda one: one.value), network)]
+            tried += [network, self._average(ngrams, network)]
         chosen, verdict = self._choose(tried)
         chosen.chosen = True
-        final = Ensemble(chosen.members, chosen.weights, task)
-        return self._fitted(task, final, tried, chosen, verdict)
+        return self._fitted(task, tried, chosen, verdict)
+
+    def _saved(self, member: Any, tokens: LosslessTokens) -> Member:
+        """n-grams counted again in the texts of all parts, where there is time; a network as it was trained."""
+        if not isinstance(member, NGramMember):
+            self.saved.append("the network is kept as it was scored")
+            return member
+        job, order = self.job, member.model.order
+        kept = f"the {order}-grams are kept as they were scored"
+        if not job.memo.decide("n-grams on all texts", lambda: job.epochs is not None or (
+                self._counting_again(order) < job.clock.left())):
+            self.saved.append(f"{kept}: there was no time to count them again in all texts")
+            return member
+        began = time.perf_counter()
+        texts = [text for part in self.ids.values() for text in part]
+        model = KneserNey.fit(texts, order=order, vocabulary=len(tokens))
+        job.clock.note("n-grams", time.perf_counter() - began)
+        if model.order != order:
+            self.saved.append(f"{kept}: of all texts they would take too much memory")
+            return member
+        self.saved.append(f"the {order}-grams that are saved were counted again in all {len(texts):,} texts after the "
+                          "score")
+        return NGramMember(self.column, model, tokens)
+
+    def _counting_again(self, order: int) -> float:
+        """Forecast of the seconds to count n-grams in the texts of all parts."""
+        sizes = {name: sum(map(len, part)) for name, part in self.ids.items()}
+        return NGRAMS_GROW * self.counting[order] * sum(sizes.values()) / max(sizes["train"], 1)
 
     def _kind(self) -> tuple[str, str]:
         kind = self.job.options.get("tokens")
@@ -112,6 +141,7 @@ class Line:
             began = time.perf_counter()
             model = KneserNey.fit(self.ids["train"], order=order, vocabulary=len(tokens))
             member = NGramMember(self.column, model, tokens)
+            self.counting[model.order] = time.perf_counter() - began
             given = [model.probabilities(ids) for ids in self.ids["development"]]
             seconds = time.perf_counter() - began
             self.job.clock.note("n-grams", seconds)
@@ -132,7 +162,8 @@ class Line:
             job.say(f"  {self.notes[-1]}")
         return bool(yes)
 
-    def _network(self, tokens: LosslessTokens) -> Tried | None:
+    def _network(self, tokens: LosslessTokens, ngrams: Tried) -> Tried | None:
+        """The network, trained in the time that is left less what it takes to count the best n-grams again."""
         job = self.job
         family = job.options["network"]
         if family == "none":
@@ -140,7 +171,8 @@ class Line:
             return None
         self.training = NetworkTraining(job, tokens, self.column, self.ids["train"], self.ids["development"], family)
         began = time.perf_counter()
-        member = self.training.fit(NETWORK_SHARE * job.clock.left())
+        reserved = self._counting_again(ngrams.members[0].model.order)  # type: ignore[attr-defined]
+        member = self.training.fit(max(NETWORK_SHARE * job.clock.left() - reserved, 0.0), reserved)
         given = member.probabilities(self.ids["development"])
         seconds = time.perf_counter() - began
         found = Tried(f"{family} network", (member,), (1.0,), given, self._bits(given), seconds,
@@ -171,9 +203,7 @@ class Line:
                    f"per character on the development texts); averaged with them it reaches {average.value:.3f}.")
         return best, verdict
 
-    def _fitted(
-        self, task: LanguageModel, final: Ensemble, tried: list[Tried], chosen: Tried, verdict: str
-    ) -> Fitted:
+    def _fitted(self, task: LanguageModel, tried: list[Tried], chosen: Tried, verdict: str) -> Fitted:
         began = time.perf_counter()
         parts = [given_by(member, self.ids["test"]) for member in chosen.members]
         averaged = [np.sum([weight * part[place] for weight, part in zip(chosen.weights, parts)], axis=0)
@@ -183,6 +213,8 @@ class Line:
         headline = scores["metrics"][task.metric]
         self.job.clock.note("score", time.perf_counter() - began)
         self.job.say(f"  test: {scores['metrics']['bits_per_character']['value']:.3f} bits per character")
+        final = Ensemble(tuple(self._saved(member, task.tokens) for member in chosen.members), chosen.weights, task)
+        self.job.say(f"  {'; '.join(self.saved)}")
         candidates = [
             {"name": one.name, "metric": "bits_per_character", "value": one.value, "low": None, "high": None,
              "seconds": round(one.seconds, 2), "chosen": one.chosen, "weight": float(one.chosen), "note": one.note}
@@ -193,7 +225,7 @@ class Line:
             "candidates": candidates,
             "candidates_note": ["Compared on the development texts.", verdict],
             "score": {"metric": task.metric, **headline, "rows": scores["rows"],
-                      "note": "the models that are saved are those that were scored"},
+                      "note": "; ".join(self.saved)},
             "scores": scores,
             "sections": sections(task, final, self.texts["test"], answers["test"], self.training, self.job.seed),
         }

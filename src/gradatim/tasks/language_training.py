@@ -5,7 +5,6 @@ TOKENS_PER_WEIGHT tokens for each of its weights is taken: with fewer it stays u
 learned all that it can hold (Hoffmann et al. 2022 find about 20 where text is plenty and training long).
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,14 +16,12 @@ from gradatim.data.codecs.lossless import LosslessTokens
 from gradatim.device import Placement, choose
 from gradatim.models.address import build
 from gradatim.randomness import seed_of
+from gradatim.tasks.budget import Watch, train_within_budget
 from gradatim.tasks.language_members import NETWORKS, LanguageNetwork
 from gradatim.tasks.language_stream import NextTokenStep, Rounds
 from gradatim.tasks.line import Job
-from gradatim.train.checkpoint import load_checkpoint
 from gradatim.train.forecast import measure
 from gradatim.train.history import History
-from gradatim.train.hooks import Checkpoint, Deadline, KeepBest, Progress
-from gradatim.train.loop import fit
 from gradatim.train.plan import Plan
 
 MONITOR = "development_bits"
@@ -53,6 +50,7 @@ MOST_PASSES = 30.0
 PLANNED = 0.93  # of the seconds is planned for; steps of a busy machine vary
 ROUNDS = 12  # after each of which the development texts are read
 DEVELOPMENT_TOKENS = 40_000  # of them at each round
+SHARE_KEPT = 0.06  # of the time is kept back for the scores
 TRIAL_SECONDS = 2.0
 ONE_THREAD = 0.95  # one thread is taken when it needs less than this share of the seconds
 
@@ -70,8 +68,8 @@ class NetworkTraining:
         self.history: History | None = None
         self.settings: dict[str, Any] = {}
 
-    def fit(self, seconds: float) -> LanguageNetwork:
-        """Plan for so many seconds, train, and put the best weights in place."""
+    def fit(self, seconds: float, reserved: float) -> LanguageNetwork:
+        """Plan for so many seconds, train, and put the best weights in place; `reserved` seconds come after it."""
         job = self.job
         self.settings = job.memo.decide("network", lambda: self.planned(seconds))
         job.say(f"  plan: {self.settings['why']}")
@@ -86,19 +84,13 @@ class NetworkTraining:
             given = np.concatenate(member.probabilities(self.watched, quick=True))
             return {MONITOR: float(-np.log2(given.clip(1e-30)).mean())}
 
-        hooks: list[Any] = [KeepBest(member.network, MONITOR)]
-        if job.epochs is None:
-            hooks.append(Deadline(1.1 * seconds))
-        folder = job.memo.stage("network")
-        if folder is not None:
-            hooks.append(Checkpoint(folder, seconds=60))
-        hooks.append(Progress(quiet=job.source.progress is None))
-        start = None if folder is None else load_checkpoint(folder)
-        began = time.perf_counter()
-        self.history = fit(step, rounds, plan, hooks, evaluate=evaluate, start=start)
-        job.clock.note("network", time.perf_counter() - began)
-        member.network.eval()
-        job.say(f"  network: {self.history.forecast_line()}; ended: {self.history.reason}")
+        result = train_within_budget(
+            "network", member.network, step, rounds, plan, clock=job.clock, memo=job.memo,
+            watch=Watch(evaluate, MONITOR), reserved=reserved, share_kept=SHARE_KEPT, fixed=job.epochs is not None,
+            quiet=job.source.progress is None)
+        self.history = result.history
+        job.clock.note("network", self.history.actual["total_seconds"])
+        job.say(f"  {result.line()}")
         return member
 
     def blueprint(self, size: int, dropout: float) -> dict[str, Any]:

@@ -9,28 +9,28 @@ import numpy as np
 import polars as pl
 
 from gradatim.data.codecs.tags import TagsCodec
-from gradatim.data.conll import DOCUMENT, TAGS, TOKENS
+from gradatim.data.conll import DOCUMENT
 from gradatim.data.schema import Column, Schema
 from gradatim.data.table import Table
-from gradatim.data.token_lists import parse_tokens, write_tokens
-from gradatim.errors import CellError, DataError, GradatimError, SchemaError
+from gradatim.errors import DataError, GradatimError
 from gradatim.evaluate.advice import advice
+from gradatim.tasks.budget import REFIT_SHARE
 from gradatim.tasks.line import Fitted, Job
 from gradatim.tasks.members import Ensemble
 from gradatim.tasks.tagging import METRIC_NAMES, Tagging, list_faults
+from gradatim.tasks.tagging_columns import column_of_tags, column_of_tokens, written
 from gradatim.tasks.tagging_crf import FeatureCRF, fit_crf
 from gradatim.tasks.tagging_members import WordTable
 from gradatim.tasks.tagging_report import sections_of
-from gradatim.tasks.tagging_training import Corpus, Trained, token_loss, train_tagger
+from gradatim.tasks.tagging_training import Corpus, Trained, token_loss, train_again, train_tagger
 from gradatim.tasks.tagging_words import read_sentences
 
-TOKEN_NAMES = (TOKENS, "words", "token", "word", "text", "sentence")
-TARGET_NAMES = (TAGS, "ner_tags", "ner", "labels", "upos", "pos")
 MOST_GROUPED = 20  # documents from which sentences of one stay on one side of the split
 MODELS = {"recurrent": ("recurrent",), "transformer": ("transformer",), "both": ("recurrent", "transformer"),
           "none": ()}
 STRENGTHS = (0.3, 1.0)
 NETWORK_SHARE = 0.9  # of the time that is left goes to networks
+CRF_SHARE = 0.1  # of the time that is left, at most, goes to another penalty of the CRF
 
 
 def read(table: Table, schema: Schema, options: Mapping[str, Any]) -> tuple[Table, Schema]:
@@ -39,11 +39,11 @@ def read(table: Table, schema: Schema, options: Mapping[str, Any]) -> tuple[Tabl
     A file of whole documents keeps the sentences of one on one side of the split. A table that is only answered may
     lack the tags.
     """
-    target = _column_of_tags(schema)
-    tokens = _column_of_tokens(table, schema, target)
+    target = column_of_tags(schema)
+    tokens = column_of_tokens(table, schema, target)
     frame = table.frame
     for name in {tokens, target} & set(frame.columns):
-        cells = [_written(cell) for cell in table.cells(name)]
+        cells = [written(cell) for cell in table.cells(name)]
         frame = frame.with_columns(pl.Series(name, cells, dtype=pl.String))
     columns = []
     for column in schema.columns:
@@ -73,8 +73,8 @@ def fit_line(job: Job) -> Fitted:
     line.average()
     best = line.chosen()
     job.say(f"  {line.why}")
-    facts = line.facts(best)
     final = line.refitted(best)
+    facts = line.facts(best)
     return Fitted(line.task, final, line.split, {**facts, "answer": line.answer(best)}, line.histories,
                   line.predictions(best))
 
@@ -109,6 +109,7 @@ class _Line:
     plans: dict[str, Any] = field(default_factory=dict)
     forecast: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)  # networks that were not trained again
     why: str = ""
     verdict: str = ""
 
@@ -160,9 +161,13 @@ class _Line:
         """The CRF on the usual features, its penalty chosen on the development rows."""
         asked = self.job.options.get("strength")
         best: tuple[float, FeatureCRF, float, float] | None = None
-        classes = len(self.task.codec.tags)
+        took, classes = 0.0, len(self.task.codec.tags)
         held = self.parts["development"]
         for strength in STRENGTHS if asked is None else (asked,):
+            if best is not None and not self._in_time(f"CRF of penalty {strength:g}", took, CRF_SHARE):
+                self.notes.append(f"CRF on features: penalty {strength:g} was not tried, the first took {took:.0f} s; "
+                                  "give more --minutes")
+                break
             began = time.perf_counter()
             crf = fit_crf(*self._of(self.parts["train"]), classes, column=self.corpus.column, strength=strength)
             answers = crf.marginals([self.corpus.sentences[row] for row in held])
@@ -171,8 +176,6 @@ class _Line:
             if best is None or loss < best[0]:
                 best = (loss, crf, strength, took)
             self.job.clock.note("CRF on features", took)
-            if took > 0.1 * self.job.clock.left():
-                break
         assert best is not None
         _, crf, strength, took = best
         self.job.say(f"  CRF on features: {len(crf.keys):,} features, penalty {strength:g}, {took:.1f} s")
@@ -180,32 +183,46 @@ class _Line:
                   lambda: (fit_crf(*self._of(self._all()), classes, column=self.corpus.column, strength=strength),),
                   note=f"{len(crf.keys):,} features, penalty {strength:g}")
 
+    def _in_time(self, what: str, seconds: float, share: float) -> bool:
+        """Whether something that needs so many seconds may still be done; a stored decision, yes for fixed epochs."""
+        return bool(self.job.memo.decide(what, lambda: self.job.epochs is not None
+                                         or seconds <= share * self.job.clock.left()))
+
     def train(self, model: str) -> None:
         """A network; its share of the time leaves as much for the refit as its rows need."""
         left = self.job.clock.left(share_kept=1 - NETWORK_SHARE)
         asked = MODELS[self.job.options["model"]]
-        share = len(self.parts["train"]) / (len(self.parts["train"]) + len(self._all()))
-        seconds = left * share / (len(asked) - asked.index(model))
+        more = len(self._all()) / len(self.parts["train"])
+        others = len(asked) - asked.index(model) - 1
         name = f"{model} tagger"
         trained = train_tagger(self.job, self.task, self.corpus, self.parts["train"], self.parts["development"],
-                               model=model, name=name, seconds=seconds)
-        self._tell(name, trained)
+                               model=model, name=name, seconds=left / (1 + more) / (1 + others), after=more + others)
+        self._tell(trained)
+        self._add(name, trained.member, trained.member.answered, trained.result.history.actual["total_seconds"],
+                  lambda: (self._trained_again(model, trained),),
+                  note=f"best epoch {trained.result.best_epoch} of {len(trained.result.history.rows)}")
 
-        def refit() -> tuple[Any, ...]:
-            rows = self._all()
-            needed = trained.seconds * len(rows) / len(self.parts["train"])
-            if self.job.epochs is None and needed > 1.2 * self.job.clock.left():
-                self.notes.append(f"{name}: kept as trained, there was no time to train it again on all rows")
-                return (trained.member,)
-            again = train_tagger(self.job, self.task, self.corpus, rows, np.empty(0, dtype=np.int64), model=model,
-                                 name=f"{name} on all rows", seconds=needed, epochs=trained.best_epoch)
-            self._tell(f"{name} on all rows", again)
-            self.notes.append(f"{name}: trained again on all {len(rows):,} rows for {trained.best_epoch} epochs, the "
-                              "best of the choice")
-            return (again.member,)
+    def _trained_again(self, model: str, trained: Trained) -> Any:
+        """The network fitted again on all rows; as it was scored where there is no time, or it did not come to its end.
+        """
+        name, rows = trained.result.name, self._all()
+        plan = trained.plan_for(len(rows))
+        if not self._in_time(f"refit of {name}", REFIT_SHARE * plan.forecast["total_seconds"], 1.0):
+            return self._kept(trained, "there was no time to train it again on all rows")
+        again = train_again(self.job, self.task, self.corpus, rows, model=model, name=f"{name} on all rows", plan=plan)
+        self._tell(again)
+        if not again.result.finished:
+            return self._kept(trained, "its training on all rows did not come to its end")
+        self.notes.append(f"{name}: trained again on all {len(rows):,} rows for {plan.epochs} epochs, the best of the "
+                          "choice")
+        return again.member
 
-        self._add(name, trained.member, trained.member.answered, trained.seconds, refit,
-                  note=f"best epoch {trained.best_epoch} of {len(trained.history)}")
+    def _kept(self, trained: Trained, why: str) -> Any:
+        name = trained.result.name
+        self.kept.append(name)
+        self.notes.append(f"{name}: kept as it was scored, {why}")
+        self.job.say(f"  {self.notes[-1]}")
+        return trained.member
 
     def average(self) -> None:
         """The CRF and each network with equal weights: what one knows of spelling the other knows of context."""
@@ -262,7 +279,7 @@ class _Line:
         scores["compared"] = {tried.name: self._short(self.task.score(tried.test, labels)) for tried in self.tried}
         facts |= {"scores": scores, "score": {
             "metric": self.task.metric, **self._short(scores), "rows": len(test),
-            "note": "the models that are saved were then fitted again on all labelled rows"}}
+            "note": self._said_of_saved(best)}}
         sentences = self.task.compared(best.test, labels)
         tokens = [self.corpus.sentences[row] for row in test]
         known = {word for row in self.parts["train"] for word in self.corpus.sentences[row]}
@@ -314,48 +331,21 @@ class _Line:
         self.job.say(f"  {tried.name}: {self._title()} {tried.score['value']:.1%} "
                      f"({tried.score['low']:.1%} to {tried.score['high']:.1%}) on development sentences")
 
-    def _tell(self, name: str, trained: Trained) -> None:
-        self.histories[name] = trained.history
-        self.plans[name] = {key: value for key, value in trained.plan.items() if isinstance(value, str | int | float)}
-        self.forecast[name] = trained.forecast
-        self.notes.extend(f"{name}: {note}" for note in trained.notes)
+    def _tell(self, trained: Trained) -> None:
+        name, plan = trained.result.name, trained.plan.to_json()
+        self.histories[name] = trained.result.history.rows
+        self.plans[name] = {key: value for key, value in plan.items() if isinstance(value, str | int | float)}
+        self.forecast[name] = trained.result.forecast()
+        self.notes.extend(trained.result.notes)
+
+    def _said_of_saved(self, best: Tried) -> str:
+        if len(self.kept) == len(best.members):
+            return "the models that are saved are those that were scored"
+        return ("the models that are saved were then fitted again on all labelled rows"
+                + "".join(f"; the {name} is kept as it was scored" for name in self.kept))
 
     def _of(self, rows: np.ndarray) -> tuple[list[list[str]], list[np.ndarray]]:
         return [self.corpus.sentences[row] for row in rows], [self.corpus.tags[row] for row in rows]
 
     def _all(self) -> np.ndarray:
         return np.sort(np.concatenate(list(self.parts.values())))
-
-
-def _column_of_tags(schema: Schema) -> str:
-    if len(schema.targets) == 1:
-        return schema.targets[0].name
-    names = {column.name.lower(): column.name for column in schema.columns}
-    found = next((names[name] for name in TARGET_NAMES if name in names), None)
-    if found is None:
-        raise SchemaError(f"--task tagging: expected a column of tags, found none among {', '.join(names.values())}; "
-                          "name it with --target")
-    return found
-
-
-def _column_of_tokens(table: Table, schema: Schema, target: str) -> str:
-    others = [column.name for column in schema.columns if column.name != target]
-    lowered = {name.lower(): name for name in others}
-    found = next((lowered[name] for name in TOKEN_NAMES if name in lowered), None)
-    if found is None:
-        texts = [c.name for c in schema.inputs if c.name != target and c.kind == "text"]
-        lists = [name for name in others if table.frame.schema.get(name) == pl.List(pl.String)]
-        if len({*texts, *lists}) != 1:
-            raise SchemaError(f"--task tagging: expected a column of tokens, received {', '.join(others) or 'none'}; "
-                              f"call it '{TOKENS}'")
-        found = (texts + lists)[0]
-    return found
-
-
-def _written(cell: object) -> str | None:
-    """The cell as text that the codecs read; what cannot be read stays as it is, to be listed with its line."""
-    try:
-        entries = parse_tokens(cell)
-    except CellError:
-        return str(cell)
-    return None if entries is None else write_tokens(entries)

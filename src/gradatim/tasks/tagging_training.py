@@ -4,9 +4,8 @@ What the clock decides is a stored decision; the rest is a pure function of data
 with the same weights.
 """
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,16 +16,13 @@ from gradatim.data.buckets import bucket_order
 from gradatim.device import Placement, choose
 from gradatim.models.address import build
 from gradatim.randomness import generator, seed_of
+from gradatim.tasks.budget import REFIT_SHARE, TrainingResult, Watch, train_within_budget
 from gradatim.tasks.line import Job
 from gradatim.tasks.planning import WORTH, Epochs
 from gradatim.tasks.tagging import Tagging
 from gradatim.tasks.tagging_network import ADDRESSES, TaggerMember
 from gradatim.tasks.tagging_words import Words
-from gradatim.train.checkpoint import load_checkpoint
 from gradatim.train.forecast import measure, plan_for_minutes
-from gradatim.train.history import History
-from gradatim.train.hooks import Checkpoint, Deadline, EarlyStop, KeepBest, Progress
-from gradatim.train.loop import fit
 from gradatim.train.plan import Plan
 from gradatim.train.steps import Supervised
 
@@ -34,20 +30,25 @@ MONITOR = "development_loss"
 FORGET = 0.25  # α of Kiperwasser & Goldberg 2016, § 4: a word seen c times is unknown with probability α / (α + c)
 RATES = {"recurrent": 3e-3, "transformer": 1e-3}
 MOST_EPOCHS, FEWEST_EPOCHS = 80, 4
+SHARE_KEPT = 0.05  # of the time is kept back for answers
 WATCHED = 2000  # development rows whose loss is taken after each epoch
 
 
 @dataclass(slots=True)
 class Trained:
-    """A trained tagger and what the report tells of its training."""
+    """A trained tagger, the plan that it was trained by, and what became of it."""
 
     member: TaggerMember
-    plan: dict[str, Any]
-    history: list[dict[str, Any]]
-    forecast: dict[str, Any]
-    seconds: float
-    best_epoch: int
-    notes: list[str] = field(default_factory=list)
+    plan: Plan
+    result: TrainingResult
+
+    def plan_for(self, rows: int) -> Plan:
+        """The plan for so many rows: as many epochs as were best, at the pace that was seen."""
+        per_epoch, epochs = -(-rows // self.plan.batch_size), self.result.best_epoch
+        pace = self.result.history.actual["seconds_per_step"]
+        return replace(self.plan, epochs=epochs, steps_per_epoch=per_epoch,
+                       warmup_steps=min(self.plan.warmup_steps, per_epoch * epochs // 4),
+                       forecast={"seconds_per_step": pace, "total_seconds": pace * per_epoch * epochs})
 
 
 @dataclass(slots=True)
@@ -66,31 +67,24 @@ class Corpus:
 
 def train_tagger(
     job: Job, task: Tagging, corpus: Corpus, rows: np.ndarray, held: np.ndarray, *, model: str, name: str,
-    seconds: float, epochs: int | None = None,
+    seconds: float, after: float,
 ) -> Trained:
-    """Train on `rows`, watching some of `held` (none: `epochs` epochs, as many as were best before)."""
-    began = time.perf_counter()
-    words = Words.fit([corpus.sentences[row] for row in rows])
-    stage = _Stage(job, task, corpus, rows, words, model, words.counts([corpus.sentences[row] for row in rows]))
-    decided = job.memo.decide(f"plan of {name}", lambda: stage.plan(held, seconds, epochs).to_json())
-    plan = Plan.from_json(decided)
-    if epochs is None:
-        job.say(f"  plan of {name}: " + "; ".join(plan.reasons))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(plan.placement.threads)
-    try:
-        member = stage.member(plan.placement, name)
-        keep = KeepBest(member.network, MONITOR if len(held) else None)
-        history = stage.run(member, plan, held, name, keep)
-    finally:
-        torch.set_num_threads(threads)
-    member.network.eval()
-    took = time.perf_counter() - began
-    job.clock.note(name, took)
-    said = {"forecast": history.forecast, "actual": history.actual, "reason": history.reason,
-            "line": history.forecast_line()}
-    job.say(f"  {name}: {history.forecast_line()}; ended: {history.reason}")
-    return Trained(member, plan.to_json(), history.rows, said, took, max(keep.best_epoch, 1), list(history.notes))
+    """Train on `rows`, watching some of `held`, as long as fits into the seconds.
+
+    after: seconds to come after it (other networks, a refit) for each second that it is forecast to need.
+    """
+    stage = _Stage.of(job, task, corpus, rows, model)
+    plan = Plan.from_json(job.memo.decide(f"plan of {name}", lambda: stage.plan(held, seconds).to_json()))
+    job.say(f"  plan of {name}: " + "; ".join(plan.reasons))
+    return stage.trained(plan, held, name, reserved=after * plan.forecast["total_seconds"])
+
+
+def train_again(
+    job: Job, task: Tagging, corpus: Corpus, rows: np.ndarray, *, model: str, name: str, plan: Plan
+) -> Trained:
+    """Train on all rows, watching none; where the clock would cut it short it ends unfinished."""
+    stage = _Stage.of(job, task, corpus, rows, model)
+    return stage.trained(plan, np.empty(0, dtype=np.int64), name, reserved=0.0)
 
 
 @dataclass(slots=True)
@@ -104,6 +98,13 @@ class _Stage:
     words: Words
     model: str
     counts: np.ndarray
+
+    @classmethod
+    def of(cls, job: Job, task: Tagging, corpus: Corpus, rows: np.ndarray, model: str) -> "_Stage":
+        """Words are those of the rows."""
+        sentences = [corpus.sentences[row] for row in rows]
+        words = Words.fit(sentences)
+        return cls(job, task, corpus, rows, words, model, words.counts(sentences))
 
     def blueprint(self) -> dict[str, Any]:
         """Address and arguments: sizes by the amount of tokens, and what the user asked for."""
@@ -171,13 +172,13 @@ class _Stage:
 
         return batches
 
-    def plan(self, held: np.ndarray, seconds: float, epochs: int | None) -> Plan:
+    def plan(self, held: np.ndarray, seconds: float) -> Plan:
         """Measure a few steps in the machine's number format and in float32, and plan for the faster."""
         size = int(np.clip(len(self.rows) // 60, 8, 32))
         base, rate = choose(), RATES[self.model]
         tried: list[tuple[float, Placement]] = []
         placements = [base] if base.dtype == "float32" else [base, replace(base, dtype="float32", channels_last=False)]
-        for placement in placements[-1:] if self.job.epochs is not None or epochs is not None else placements:
+        for placement in placements if self.job.epochs is None else placements[-1:]:
             trial = Plan(1, -(-len(self.rows) // size), size, placement=placement, seed=self.job.seed)
             torch.set_num_threads(placement.threads)
             measured = measure(self.step(self.member(placement, "measure"), trial), self.batches(trial),
@@ -185,34 +186,36 @@ class _Stage:
             tried.append((measured.seconds_per_step, placement))
         pace, placement = tried[0] if len(tried) < 2 or tried[0][0] < WORTH * tried[1][0] else tried[1]
         watching = pace * min(len(held), WATCHED) / size / 3
-        wanted = epochs if epochs is not None else self.job.epochs
-        plan = plan_for_minutes(
+        wanted = self.job.epochs
+        return plan_for_minutes(
             (1e9 if wanted is not None else seconds) / 60, rows=len(self.rows), batch_size=size, seconds_per_step=pace,
             evaluation_seconds=watching, max_epochs=wanted or MOST_EPOCHS, optimizer="adamw", learning_rate=rate,
             placement=placement, seed=self.job.seed, weight_decay=0.01, warmup_share=0.05)
-        return plan
 
-    def run(self, member: TaggerMember, plan: Plan, held: np.ndarray, name: str, keep: KeepBest) -> History:
-        """Train; goes on from the stage's checkpoint where there is one."""
+    def trained(self, plan: Plan, held: np.ndarray, name: str, *, reserved: float) -> Trained:
+        """A new network trained by the plan; goes on from the stage's checkpoint where there is one."""
         job = self.job
+        threads = torch.get_num_threads()
+        torch.set_num_threads(plan.placement.threads)
+        member = self.member(plan.placement, name)
         chosen = np.sort(generator(job.seed, "watched").permutation(held)[:WATCHED])
-        hooks: list[Any] = [keep]
-        if len(held):
-            hooks.append(EarlyStop(MONITOR, patience=max(6, plan.epochs // 4), first=FEWEST_EPOCHS))
-        if job.epochs is None:
-            hooks.append(Deadline(max(2.0, 1.5 * plan.forecast.get("total_seconds", 1e9))))
-        folder = job.memo.stage(name)
-        if folder is not None:
-            hooks.append(Checkpoint(folder, seconds=60))
-        hooks.append(Progress(quiet=job.source.progress is None))
-        start = None if folder is None else load_checkpoint(folder)
 
         def evaluate() -> dict[str, float]:
             answers = member.answered([self.corpus.sentences[row] for row in chosen])
             return {MONITOR: token_loss(answers, self.corpus.tags[chosen])}
 
-        return fit(self.step(member, plan), self.batches(plan), plan, hooks, evaluate=evaluate if len(held) else None,
-                   start=start)
+        watch = Watch(evaluate, MONITOR, max(6, plan.epochs // 4), FEWEST_EPOCHS) if len(held) else None
+        try:
+            result = train_within_budget(
+                name, member.network, self.step(member, plan), self.batches(plan), plan, clock=job.clock,
+                memo=job.memo, watch=watch, reserved=reserved, share_kept=SHARE_KEPT,
+                fewest_share=0.0 if len(held) else REFIT_SHARE, fixed=job.epochs is not None,
+                quiet=job.source.progress is None)
+        finally:
+            torch.set_num_threads(threads)
+        job.clock.note(name, result.history.actual["total_seconds"])
+        job.say(f"  {result.line()}")
+        return Trained(member, plan, result)
 
 
 def token_loss(answers: np.ndarray, tags: np.ndarray) -> float:

@@ -20,7 +20,7 @@ from gradatim.data.codecs.columns import fit_column
 from gradatim.data.loader import Encoded, batch_order
 from gradatim.models.address import build, load_weights
 from gradatim.randomness import seed_of
-from gradatim.tasks.budget import TrainingResult, Watch, train_within_budget
+from gradatim.tasks.budget import REFIT_SHARE, TrainingResult, Watch, train_within_budget
 from gradatim.tasks.choose import Candidate
 from gradatim.tasks.frozen import encoder_of
 from gradatim.tasks.heads import DECODED
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from gradatim.tasks.supervised import Line
 
 MONITOR = "development_loss"
-REFIT_SHARE = 0.9  # of its planned steps a refit must have taken to stand in for what was scored
 
 
 class NetworkTrainer:

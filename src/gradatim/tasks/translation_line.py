@@ -18,6 +18,7 @@ from gradatim.data.table import Table
 from gradatim.errors import DataError, GradatimError, SchemaError
 from gradatim.evaluate.texts import compare_texts, measure_texts
 from gradatim.randomness import generator
+from gradatim.tasks.budget import REFIT_SHARE
 from gradatim.tasks.line import Fitted, Job
 from gradatim.tasks.members import Ensemble
 from gradatim.tasks.translation import SCORED, Translation, score_texts
@@ -26,7 +27,7 @@ from gradatim.tasks.translation_members import Copier, PairMemory, WordByWord
 from gradatim.tasks.translation_network import TranslatorMember
 from gradatim.tasks.translation_phrases import PhraseTranslator
 from gradatim.tasks.translation_report import facts_of
-from gradatim.tasks.translation_training import Trained, best_epoch, train_translator
+from gradatim.tasks.translation_training import SHARE_KEPT, Trained, train_again, train_translator
 
 MOST_COMPARED, MOST_SCORED = 1000, 2000  # rows of the development and test part that are written
 ROWS_A_MINUTE = 200
@@ -96,7 +97,9 @@ def fit_line(job: Job) -> Fitted:
     most = job.memo.decide("rows written", lambda: _rows_written(job))
     compared = np.sort(generator(job.seed, "compared").permutation(held)[: most[0]])
     scored = np.sort(generator(job.seed, "scored").permutation(test)[: most[1]])
-    candidates = _candidates(job, texts, task, train, held, compared)
+    every = len(train) + len(held) + len(test)
+    more = every / len(train) if len(train) < KEEP_SHARE * every else 0.0  # pairs of a refit, for each of these
+    candidates = _candidates(job, texts, task, train, held, compared, more)
     references = [str(texts.targets[row]) for row in compared]
     for candidate in candidates:
         candidate.score = measure_texts(metric, candidate.said, references)
@@ -119,7 +122,8 @@ def fit_line(job: Job) -> Fitted:
         "development": task.predictions(np.array(chosen.said, dtype=object), compared, references=references),
         "test": task.predictions(np.array(said, dtype=object), scored, references=truth),
     }
-    histories = {f"{one.name} translator": one.trained.history for one in candidates if one.trained is not None}
+    histories = {f"{one.name} translator": one.trained.result.history.rows
+                 for one in candidates if one.trained is not None}
     return Fitted(task, Ensemble((final,), (1.0,), task), split, facts, histories, predictions)
 
 
@@ -141,7 +145,8 @@ def _rows_written(job: Job) -> list[int]:
 
 
 def _candidates(
-    job: Job, texts: Texts, task: Translation, train: np.ndarray, held: np.ndarray, compared: np.ndarray
+    job: Job, texts: Texts, task: Translation, train: np.ndarray, held: np.ndarray, compared: np.ndarray,
+    more: float,
 ) -> list[TextCandidate]:
     """The opponents, then the network."""
     column = task.source
@@ -167,14 +172,14 @@ def _candidates(
         found.append(TextCandidate(name, member, member.write(given), time.perf_counter() - began, make))
         job.clock.note("baselines", time.perf_counter() - began)
     if job.options.get("network") != "none":
-        trained = train_translator(job, texts, column, train, held, name="translator")
+        trained = train_translator(job, texts, column, train, held, more=more)
         began = time.perf_counter()
         references = [str(texts.targets[row]) for row in compared]
         member, said, note = _written(trained.member, given, references, task.metric, "length_penalty" in job.options)
         job.clock.note("writing of development rows", time.perf_counter() - began)
         trained.member = member
-        found.append(TextCandidate(str(trained.plan["network"]), member, said, trained.seconds, None, note,
-                                   trained=trained))
+        found.append(TextCandidate(str(trained.settings["network"]), member, said,
+                                   trained.result.history.actual["total_seconds"], None, note, trained=trained))
     return found
 
 
@@ -227,11 +232,15 @@ def _final(
     assert trained is not None
     if taught >= KEEP_SHARE * len(every):
         return trained.member, ["the network was not trained again: its training part holds over 85 % of the pairs"]
-    needed = 1.1 * trained.seconds * len(every) / taught
-    again = job.memo.decide("refit", lambda: bool(needed < job.clock.left() or job.epochs is not None))
+    needed = trained.seconds_for(len(every) / taught)
+    again = job.memo.decide("refit", lambda: job.epochs is not None or bool(
+        REFIT_SHARE * needed <= job.clock.left(share_kept=SHARE_KEPT)))
     if not again:
-        return trained.member, [f"the network was not trained again on all pairs: that would take {needed:.0f} s more"]
-    epochs = best_epoch(trained.history, int(trained.plan["epochs"]))
-    refitted = train_translator(job, texts, task.source, every, every[:0], name="refit", epochs=epochs)
+        return trained.member, ["the network is kept as it was scored, not trained again on all pairs: that would take "
+                                f"{needed:.0f} s more"]
+    refitted = train_again(job, texts, task.source, every, trained)
+    if not refitted.result.finished:
+        return trained.member, ["the network is kept as it was scored: its training on all pairs did not come to its "
+                                "end", *refitted.notes]
     member = replace(refitted.member, copying=trained.member.copying, length_penalty=trained.member.length_penalty)
-    return member, [f"the network was trained again on all {len(every)} pairs for {epochs} epochs"]
+    return member, [f"the network was trained again on all {len(every)} pairs for {refitted.plan.epochs} epochs"]

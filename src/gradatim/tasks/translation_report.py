@@ -45,9 +45,9 @@ def facts_of(
         "scores": scores,
     }
     if network is not None:
-        facts["plan"] = {name: value for name, value in network.plan.items()
+        facts["plan"] = {name: value for name, value in network.shown().items()
                          if name not in ("forecast", "reasons", "placement")}
-        facts["forecast"] = {"translator": network.forecast}
+        facts["forecast"] = {"translator": network.result.forecast()}
     sources, truth = _column(texts, scored)
     facts["sections"] = [
         _examples(sources, truth, said, parts.scored), *_pictures(candidates, _column(texts, compared)[0]),

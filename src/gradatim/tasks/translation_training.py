@@ -4,7 +4,6 @@ What the clock decides (which network, how many epochs) is a stored decision; th
 seed, so that a resumed run ends with the same weights.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,23 +17,21 @@ from gradatim.device import Placement, autocast, choose
 from gradatim.estimators.alignment import WordTable, fit_word_table
 from gradatim.models.address import build
 from gradatim.randomness import generator, seed_of
+from gradatim.tasks.budget import REFIT_SHARE, TrainingResult, Watch, train_within_budget
 from gradatim.tasks.line import Job
 from gradatim.tasks.planning import WORTH, Epochs
 from gradatim.tasks.translation_batches import Buckets, CrossEntropy, EncodedPairs, Texts, expected_of, teach
 from gradatim.tasks.translation_network import TranslatorMember, blueprint_of
 from gradatim.tasks.translation_tokens import PairTokens, known_words, usual_vocabulary
-from gradatim.train.checkpoint import load_checkpoint
 from gradatim.train.forecast import measure, plan_for_minutes
-from gradatim.train.history import History
-from gradatim.train.hooks import Checkpoint, Deadline, EarlyStop, KeepBest, Progress
-from gradatim.train.loop import fit
 from gradatim.train.plan import Plan
 from gradatim.train.steps import Supervised
 
 MONITOR = "development_loss"
 SMOOTHING = 0.1
 WATCHED = 512  # development pairs whose loss is taken after each epoch
-ANSWER_SHARE = 0.2  # of the time that is left is kept for writing
+ANSWER_SHARE = 0.2  # of the time is kept for writing when a network is planned
+SHARE_KEPT = 0.12  # of the time is kept for writing when a network is slower than planned
 MOST_PAIRS_SEEN = 2_000_000
 # Pairs from which a Transformer may be worth its steps, and how often it must be able to see each.
 TRANSFORMER_PAIRS, TRANSFORMER_EPOCHS = 20_000, 12
@@ -47,46 +44,77 @@ TRIAL_SHARE = 0.02  # of the time, for each thing that is tried
 
 @dataclass(slots=True)
 class Trained:
-    """A trained translator and what the report tells of its training."""
+    """A trained translator, what was decided for it, the plan that it was trained by, and what became of it."""
 
     member: TranslatorMember
-    plan: dict[str, Any]
-    history: list[dict[str, Any]]
-    forecast: dict[str, Any]
-    seconds: float
-    notes: list[str] = field(default_factory=list)
+    settings: dict[str, Any]
+    plan: Plan
+    result: TrainingResult
+    notes: list[str]
+
+    def shown(self) -> dict[str, Any]:
+        """The plan as the report shows it."""
+        return self.plan.to_json() | {
+            "network": self.settings["network"], "tokens a batch": self.settings["budget"],
+            "arguments": self.settings["arguments"], "vocabulary": len(self.member.tokens)}
+
+    def seconds_for(self, pairs: float) -> float:
+        """Forecast of the best epochs over so many times the pairs, at the pace that was seen."""
+        steps = self.result.best_epoch * self.plan.steps_per_epoch
+        return self.result.history.actual["seconds_per_step"] * steps * pairs
 
 
-def train_translator(job: Job, texts: Texts, column: str, rows: np.ndarray, held: np.ndarray, *, name: str,
-                     epochs: int | None = None) -> Trained:
-    """Train on the pairs `rows`, watching some of `held` (none: `epochs` epochs, as many as were best before)."""
-    began = time.perf_counter()
+def train_translator(
+    job: Job, texts: Texts, column: str, rows: np.ndarray, held: np.ndarray, *, more: float
+) -> Trained:
+    """Train on the pairs `rows`, watching some of `held`.
+
+    more: how many times the pairs a refit has; its time is reserved where the plan leaves enough for it.
+    """
     stage = _Stage.prepared(job, texts, column, rows, held)
     settings = job.memo.decide("translator", lambda: _decided(stage))
-    if epochs is None:
-        job.say(f"  plan: {settings['why']}")
+    job.say(f"  plan: {settings['why']}")
     plan = Plan.from_json(settings["plan"])
-    if epochs is not None:
-        plan = _shortened(plan, epochs, len(stage.buckets(settings["budget"])))
+    planned = plan.forecast["total_seconds"]
+    fits = planned * (1 + more) <= job.clock.left(share_kept=SHARE_KEPT)
+    return _trained(stage, settings, plan, "translator", watched=True, reserved=planned * more if fits else 0.0)
+
+
+def train_again(job: Job, texts: Texts, column: str, rows: np.ndarray, before: Trained) -> Trained:
+    """Train on all pairs as many epochs as were best; where the clock would cut it short it ends unfinished."""
+    stage = _Stage.prepared(job, texts, column, rows, rows[:0])
+    plan, epochs = before.plan, before.result.best_epoch
+    per_epoch = len(stage.buckets(before.settings["budget"]))
+    pace = before.result.history.actual["seconds_per_step"]
+    plan = replace(plan, epochs=epochs, steps_per_epoch=per_epoch,
+                   warmup_steps=min(plan.warmup_steps, per_epoch * epochs // 4),
+                   forecast={"seconds_per_step": pace, "total_seconds": pace * per_epoch * epochs})
+    return _trained(stage, before.settings, plan, "refit", watched=False, reserved=0.0)
+
+
+def _trained(
+    stage: "_Stage", settings: dict[str, Any], plan: Plan, name: str, *, watched: bool, reserved: float
+) -> Trained:
+    """A new network trained by the plan; goes on from its checkpoint where there is one."""
+    job, budget = stage.job, settings["budget"]
     torch.set_num_threads(plan.placement.threads)
-    member = stage.member(settings, plan.placement, name)
-    history = _run(stage, member, plan, settings["budget"], name, watched=epochs is None)
-    seconds = time.perf_counter() - began
-    job.clock.note(name, seconds)
-    said = {"forecast": history.forecast, "actual": history.actual, "reason": history.reason,
-            "line": history.forecast_line()}
-    job.say(f"  {name}: {history.forecast_line()}; ended: {history.reason}")
-    plan_json = plan.to_json() | {"network": settings["network"], "tokens a batch": settings["budget"],
-                                  "arguments": settings["arguments"], "vocabulary": len(stage.tokens)}
-    return Trained(member, plan_json, history.rows, said, seconds, [*stage.notes(), *history.notes])
+    member, buckets = stage.member(settings, plan.placement, name), stage.buckets(budget)
 
+    def batches(epoch: int) -> Sequence[Batch]:
+        order = buckets.epoch(epoch)
+        return Epochs(order[: plan.steps_per_epoch], stage.pairs.batch)  # type: ignore[return-value]
 
-def _shortened(plan: Plan, epochs: int, per_epoch: int) -> Plan:
-    """The plan for another number of epochs over other rows."""
-    seconds = plan.forecast.get("seconds_per_step", 0.0) * per_epoch * epochs
-    return replace(plan, epochs=max(epochs, 1), steps_per_epoch=per_epoch,
-                   warmup_steps=min(plan.warmup_steps, per_epoch * max(epochs, 1) // 4),
-                   forecast={**plan.forecast, "total_seconds": seconds})
+    def evaluate() -> dict[str, float]:
+        return {MONITOR: token_loss(member, stage.watched, budget)}
+
+    result = train_within_budget(
+        name, member.network, _step(member.network, plan), batches, plan, clock=job.clock, memo=job.memo,
+        watch=Watch(evaluate, MONITOR, max(4, plan.epochs // 4), plan.epochs // 2) if watched else None,
+        reserved=reserved, share_kept=SHARE_KEPT, fewest_share=0.0 if watched else REFIT_SHARE,
+        fixed=job.epochs is not None, quiet=job.source.progress is None)
+    job.clock.note(name, result.history.actual["total_seconds"])
+    job.say(f"  {result.line()}")
+    return Trained(member, settings, plan, result, [*stage.notes(), *result.notes])
 
 
 @dataclass(slots=True)
@@ -240,36 +268,6 @@ def _step(network: nn.Module, plan: Plan) -> Supervised:
     return Supervised(network, CrossEntropy(plan.label_smoothing, alone=ALONE), plan, forward=teach)
 
 
-def _run(
-    stage: _Stage, member: TranslatorMember, plan: Plan, budget: int, name: str, *, watched: bool
-) -> History:
-    """The loop; goes on from its checkpoint when there is one."""
-    job, buckets = stage.job, stage.buckets(budget)
-
-    def batches(epoch: int) -> Sequence[Batch]:
-        order = buckets.epoch(epoch)
-        return Epochs(order[: plan.steps_per_epoch], stage.pairs.batch)  # type: ignore[return-value]
-
-    def evaluate() -> dict[str, float]:
-        return {MONITOR: token_loss(member, stage.watched, budget)}
-
-    hooks: list[Any] = [KeepBest(member.network, MONITOR if watched else None)]
-    if watched:
-        hooks.append(EarlyStop(MONITOR, patience=max(4, plan.epochs // 4), first=plan.epochs // 2))
-    if job.epochs is None:
-        hooks.append(Deadline(max(2.0, min(1.5 * plan.forecast["total_seconds"],
-                                           job.clock.left(share_kept=0.6 * ANSWER_SHARE)))))
-    folder = job.memo.stage(name)
-    if folder is not None:
-        hooks.append(Checkpoint(folder, seconds=60))
-    hooks.append(Progress(quiet=job.source.progress is None))
-    start = None if folder is None else load_checkpoint(folder)
-    history = fit(_step(member.network, plan), batches, plan, hooks, evaluate=evaluate if watched else None,
-                  start=start)
-    member.network.eval()
-    return history
-
-
 @torch.inference_mode()
 def token_loss(member: TranslatorMember, pairs: EncodedPairs, budget: int) -> float:
     """Mean cross entropy of a target token of the pairs, in nats, without smoothing."""
@@ -286,9 +284,3 @@ def token_loss(member: TranslatorMember, pairs: EncodedPairs, budget: int) -> fl
         count += tokens
     network.train(training)
     return total / max(count, 1)
-
-
-def best_epoch(history: list[dict[str, Any]], planned: int) -> int:
-    """The epoch of the least development loss."""
-    rows = [row for row in history if row.get(MONITOR) is not None]
-    return min(rows, key=lambda row: row[MONITOR])["epoch"] if rows else planned
