@@ -29,6 +29,7 @@ from gradatim.evaluate.predictions import Predictions
 from gradatim.problems import Problems
 from gradatim.request import Request, check_columns, check_line, choices_of, read_encoders, task_of
 from gradatim.tasks import LINES, SupervisedTask
+from gradatim.tasks.classification import Classification
 from gradatim.tasks.declared import DECLARED, check_taken, options_of
 from gradatim.tasks.effects import check_effects
 from gradatim.tasks.facts import assemble_facts, fingerprint, line_facts, predictions_of
@@ -141,8 +142,11 @@ def _by_rows(ground: Ground) -> Fitting:
     if ground.test is not None and lacking:
         raise DataError(f"{ground.test.source}: expected the input columns, found none called {', '.join(lacking[:5])}")
     split, findings = _split_and_audit(ground)
-    if not task.classes:  # mean and deviation of a target of numbers come from the training rows
-        task = task_of(table.take(split.train), chosen, request)
+    training = table.take(split.train)
+    if isinstance(task, Classification):  # a class may be known from any row, whether classes are skewed may not
+        task = task.weighted(training.cells(task.target), request.class_weights)
+    elif not task.classes:  # mean and deviation of a target of numbers come from the training rows
+        task = task_of(training, chosen, request)
     folder = ground.claim()
     with resumable(folder, request):
         outcome, ledger = _train(ground, split, task, choices, folder)

@@ -36,6 +36,17 @@ def test_balanced_weights_find_the_rare_class() -> None:
     assert plain < 0.3 and weighted > 0.6
 
 
+def test_classes_are_known_from_all_rows_and_weights_from_those_of_training() -> None:
+    parts = ["train"] * 60 + ["development"] * 30 + ["test"] * 30
+    even, skew = ["a", "b"] * 30, ["a", *["b"] * 9] * 6
+    for training, others, balanced in ((even, skew, False), (skew, even, True)):
+        labels = [*training, *others]
+        labels[-1] = "new"
+        frame = pl.DataFrame({"x": np.sin(np.arange(120.0)), "part": parts, "y": labels})
+        run = fit(frame, target="y", split="part", metric="balanced_accuracy", epochs=1, ledger="none")
+        assert list(run.task.classes) == ["a", "b", "new"] and run.task.balanced == balanced
+
+
 def test_weights_are_for_classes() -> None:
     frame = pl.DataFrame({"x": np.sin(np.arange(50.0)), "y": np.arange(50) ** 1.5})
     with pytest.raises(GradatimError, match=r"--class-weights: expected a task that takes it \(classification\)"):

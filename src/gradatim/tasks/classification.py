@@ -4,7 +4,7 @@ C = 2 classes: one logit a, P(class 1) = σ(a), binary cross entropy. C > 2: sof
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,20 +39,24 @@ class Classification:
     def fit(
         cls, column: Column, cells: list[Any], *, metric: str | None = None, class_weights: str = "auto"
     ) -> "Classification":
-        """Read the classes off the labelled cells.
+        """Read the classes off the labelled cells; `weighted` says what `class_weights` means."""
+        written = {name: column.options[name] for name in ("spelling", "dtype") if name in column.options}
+        codec = CategoryCodec(target=True, **written).fit(cells)
+        return cls(column.name, codec, metric or "accuracy").weighted(cells, class_weights)
+
+    def weighted(self, cells: list[Any], class_weights: str = "auto") -> "Classification":
+        """The task that weighs its classes or not, as these cells, which are to be those of training rows, ask for.
 
         class_weights: "balanced": every class weighs the same in the loss, N / (C · n_c) a row; "none"; "auto":
         balanced when the metric asks for it (balanced accuracy, macro F1) and the commonest class has over three times
         the rows of the rarest, because weights cost accuracy and calibration where these are what counts.
         """
-        written = {name: column.options[name] for name in ("spelling", "dtype") if name in column.options}
-        codec = CategoryCodec(target=True, **written).fit(cells)
-        task = cls(column.name, codec, metric or "accuracy")
-        labels = task.labels(cells)
-        counts = np.bincount(labels[labels >= 0], minlength=len(task.classes))
-        asked = metric in ("balanced_accuracy", "f1_macro") and counts.min() * 3 < counts.max()
-        balanced = asked if class_weights == "auto" else class_weights == "balanced"
-        return cls(column.name, codec, task.metric, balanced=bool(balanced))
+        labels = self.labels(cells)
+        counts = np.bincount(labels[labels >= 0], minlength=len(self.classes))
+        seen = counts[counts > 0]  # a class without a training row has no weight
+        skewed = len(seen) > 0 and seen.min() * 3 < seen.max()
+        asked = self.metric in ("balanced_accuracy", "f1_macro") and skewed
+        return replace(self, balanced=bool(asked if class_weights == "auto" else class_weights == "balanced"))
 
     @property
     def classes(self) -> list[Any]:
