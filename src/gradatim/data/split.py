@@ -171,7 +171,7 @@ def folds(
     strata = strata_of(chosen, numeric=numeric)
     fold = spread(strata, units, held, generator(seed, "folds"))
     sizes = np.array([len(np.unique(units[fold == index])) for index in range(held)])
-    order = np.argsort(np.abs(sizes - np.median(sizes)), kind="stable")
+    order = [index for index in np.argsort(np.abs(sizes - np.median(sizes)), kind="stable") if sizes[index]]
     return [(np.sort(rows[fold != index]), np.sort(rows[fold == index])) for index in order]
 
 

@@ -54,7 +54,7 @@ def spread(strata: np.ndarray, units: np.ndarray, count: int, random: np.random.
     counts = np.zeros((count, int(strata.max(initial=-1)) + 1))
     totals = np.bincount(strata, minlength=counts.shape[1]).astype(np.float64)
     fold = np.full(len(strata), -1)
-    _place_groups(fold, counts, totals, strata, units, shares, random)
+    _place_groups(fold, counts, totals, strata, units, shares, random, trains_first=False)
     sizes = counts.sum(axis=1)
     free = np.flatnonzero(fold < 0)
     free = free[random.permutation(len(free))]
@@ -80,8 +80,14 @@ def _place_groups(
     units: np.ndarray,
     shares: np.ndarray,
     random: np.random.Generator,
+    *,
+    trains_first: bool = True,
 ) -> None:
-    """Place the units of several rows, filling `part` and `counts` (parts, strata)."""
+    """Place the units of several rows, filling `part` and `counts` (parts, strata).
+
+    trains_first: part 0 is the one that trains, and takes a unit that holds the whole of a stratum. Folds have no such
+    part: equal costs go to the emptier one.
+    """
     order = np.argsort(units, kind="stable")
     bounds = np.flatnonzero(np.diff(units[order])) + 1
     groups = [group for group in np.split(order, bounds) if len(group) > 1]
@@ -90,13 +96,14 @@ def _place_groups(
     open_parts = np.flatnonzero(shares > 0)
     for group in sorted(groups, key=len, reverse=True):
         present, number = np.unique(strata[group], return_counts=True)
-        if (number == totals[present]).any():
+        if trains_first and (number == totals[present]).any():
             best = 0  # it holds the whole of a stratum, which must train
         else:
             # Growth of Σ (count − target)² / target when the group joins a part: the relative gap closes fastest.
             gap = 2 * number * (counts[:, present] - target[:, present]) + number**2
             cost = (gap[open_parts] / target[np.ix_(open_parts, present)]).sum(axis=1)
-            best = int(open_parts[np.argmin(cost)])
+            crowd = np.zeros(len(open_parts)) if trains_first else counts[open_parts].sum(axis=1)
+            best = int(open_parts[np.lexsort((crowd, cost))[0]])
         part[group] = best
         counts[best, present] += number
 

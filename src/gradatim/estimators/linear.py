@@ -47,7 +47,7 @@ class _LinearPredictor(RegressorMixin, MultiOutputMixin):
         """Predicted targets (n,) or (n, targets)."""
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
-        return np.asarray(X @ self.coef_.T + np.asarray(self.intercept_, dtype=X.dtype))
+        return np.asarray(X @ self.coef_.T + np.asarray(self.intercept_, dtype=self.coef_.dtype))
 
     def check_state(self) -> None:
         """Raise ArtifactError unless the fitted attributes fit together."""

@@ -15,7 +15,7 @@ import torch
 
 from gradatim.data.codecs import Codec, codec_for, codec_from_json
 from gradatim.data.codecs.columns import fit_column, read_numbers
-from gradatim.data.codecs.number import NumberCodec
+from gradatim.data.codecs.number import SMALLEST, NumberCodec
 from gradatim.data.schema import Column
 from gradatim.errors import ArtifactError
 from gradatim.estimators.features.picture import PictureFeatures
@@ -191,10 +191,13 @@ def join(parts: Sequence[Any]) -> Any:
     """Blocks side by side, float32: dense, or CSR when texts are among them.
 
     A few rows with texts *and* dense blocks are made dense as well: the estimator then turns to as many coordinates as
-    there are rows, which is exact and several times faster than a sparse matrix with dense parts.
+    there are rows, which is exact and several times faster than a sparse matrix with dense parts. Where no block has a
+    feature (texts without a word) one column of zeros stands for them, and the estimator is its constant.
     """
     sparse = [scipy.sparse.issparse(part) for part in parts]
     rows, width = parts[0].shape[0], sum(part.shape[1] for part in parts)
+    if width == 0:
+        return np.zeros((rows, 1), dtype=np.float32)
     if any(sparse) and (all(sparse) or rows > DENSE_ROWS or rows * width > DENSE_CELLS):
         return scipy.sparse.hstack([scipy.sparse.csr_matrix(part) for part in parts], format="csr", dtype=np.float32)
     dense = [part.toarray() if is_sparse else part for part, is_sparse in zip(parts, sparse)]
@@ -231,7 +234,7 @@ class Head:
         features = join([block.matrix(source, rows) for block in blocks])
         truth = regressed(task, labels[rows])
         if chosen is None:
-            return cls(blocks, _head_for(task, blocks).fit(features, truth), task)
+            return cls(blocks, _fit_in_units(_head_for(task, blocks), features, truth, task), task)
         estimator = chosen.fit(task.name, features, truth)
         return cls(blocks, estimator, task)
 
@@ -299,6 +302,23 @@ def _head_for(task: Any, blocks: Sequence[Block]) -> Any:
     if task.classes and any(block.kind == "series" for block in blocks):
         return RidgeClassifier(class_weight="balanced" if getattr(task, "balanced", False) else None)
     return task.head()
+
+
+def _fit_in_units(estimator: Any, features: Any, truth: np.ndarray, task: Any) -> Any:
+    """The head fitted; one number a row is learned standardised, and the coefficients are brought back in float64.
+
+    Features are float32, in which neither 1e100 nor the digits behind 1,700,000,000 have room.
+    """
+    if task.classes or truth.ndim != 1:
+        return estimator.fit(features, truth)
+    middle, spread = float(truth.mean()), float(truth.std())
+    spread = spread if spread > SMALLEST else 1.0
+    estimator.fit(features, (truth - middle) / spread)
+    estimator.coef_ = estimator.coef_.astype(np.float64) * spread
+    estimator.intercept_ = estimator.intercept_ * spread + middle
+    if hasattr(estimator, "leave_one_out_error_"):
+        estimator.leave_one_out_error_ = estimator.leave_one_out_error_ * spread**2
+    return estimator
 
 
 def _prefixed(prefix: str, read: Callable[[str], torch.Tensor]) -> Callable[[str], torch.Tensor]:

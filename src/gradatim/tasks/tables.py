@@ -44,6 +44,8 @@ class Trees:
 
     def answer_rows(self, source: Source, rows: np.ndarray) -> np.ndarray:
         """Probabilities or numbers for some rows."""
+        if len(rows) == 0:
+            return np.zeros((0, *self.task.answer_shape))
         return self.task.estimator_answer(self.estimator, tree_matrix(source, self.codecs, rows))
 
     def answer(self, source: Source) -> np.ndarray:

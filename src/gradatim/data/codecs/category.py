@@ -39,8 +39,8 @@ class CategoryCodec:
     to do with spellings it has never seen; max_categories: only the most frequent are kept; target: the column
     is predicted, every training spelling is a class; spelling: the form in which cells are compared (None: as they are
     written, but for 1, 1.0 and "1"); dtype: the polars type of the cells where that is not text. Encoded: one int.
-    Errors: CellError 'label-unknown' for a target
-    spelling outside the training rows; SchemaError when no training cell is filled.
+    Errors: CellError 'label-unknown' for a target spelling outside the training rows; SchemaError when no training cell
+    of a target is filled (of an input: every spelling is unknown).
 
     >>> codec = CategoryCodec(target=True).fit(["10", "9", "10", None])
     >>> codec.classes, codec.encode("10"), codec.decode(1)
@@ -72,7 +72,7 @@ class CategoryCodec:
             label = _label(cell)
             if label is not None:
                 found[type(label).__name__, label] += count
-        if not found:
+        if not found and self.target:
             raise SchemaError("expected at least one filled cell in the training rows, received none; "
                               "leave the column out")
         kept = self._commonest(found)

@@ -31,7 +31,7 @@ class NumberCodec:
 
     decimal: the decimal mark of texts, '.', ',' or None (see `parse_number`); scale: 'linear', 'signed-log', or
     'auto' (see the module); target: the column is predicted. Encoded: one float. Errors: CellError 'number-unreadable',
-    'number-infinite'; SchemaError when no training cell is readable.
+    'number-infinite'; SchemaError when no training cell of a target is readable (of an input: every number is 0).
 
     >>> codec = NumberCodec().fit(["1", "2", None, "3"])
     >>> codec.mean, round(codec.encode("3")[0], 4), codec.decode(codec.encode("3")[0])
@@ -62,8 +62,12 @@ class NumberCodec:
     def fit_numbers(self, values: np.ndarray) -> Self:
         """`fit` on numbers that are read already, float64 (N,)."""
         if not len(values):
-            raise SchemaError("expected at least one readable number in the training rows, received none; "
-                              "set the column's kind or leave it out")
+            if self.target:
+                raise SchemaError("expected at least one readable number in the training rows, received none; "
+                                  "set the column's kind or leave it out")
+            # Few rows and folds of them: nothing is known of the unit, so whatever comes later is as good as 0.
+            self.mean, self.std, self.log_unit = 0.0, LARGEST, None
+            return self
         array = np.clip(values, -LARGEST, LARGEST)
         logarithmic = self.scale == "signed-log" or (self.scale == "auto" and not self.target and _heavy(array))
         sizes = np.abs(array[array != 0])

@@ -108,8 +108,6 @@ class TextCodec:
                 continue  # `encode` names it
             if text is not None:
                 texts.append(text)
-        if not texts:
-            raise SchemaError("expected at least one text in the training rows, received none; leave the column out")
         if isinstance(self.tokens, BertTokens):
             return self
         if not self._given:
@@ -120,7 +118,7 @@ class TextCodec:
                 model, min(max(characters // 100, 512), 16_000))
             self.tokens = train_tokens(seen, model, lowercase=self.lowercase, vocabulary=size)
         if self._max_length is None:
-            lengths = [len(self._fitted.ids(str(text))) for text in sample_of(texts, LENGTHS)]
+            lengths = [len(self._fitted.ids(str(text))) for text in sample_of(texts, LENGTHS)] or [1]
             self.max_length = int(min(max(np.quantile(lengths, 0.99, method="higher"), 1), LONGEST_CHOSEN))
         return self
 
@@ -221,5 +219,5 @@ def _usual_model(texts: list[str], characters: int) -> str:
 
 def _within(texts: list[str], most: int) -> list[str]:
     """All texts, or an even choice of about `most` characters."""
-    step = -(-sum(map(len, texts)) // most)
+    step = max(-(-sum(map(len, texts)) // most), 1)
     return [text[:MOST_CHARACTERS] for text in texts[::step]]

@@ -17,6 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from gradatim.estimators.features.scale import FARTHEST
 from gradatim.estimators.validation import damaged, expect_array
 
+LARGEST = 1e100  # larger sizes are taken for this, so that sums and squares stay finite
+
 
 class TableFeatures(TransformerMixin, BaseEstimator):
     """Dense float32 rows (n, d) from named columns: a mapping, or a polars or pandas frame.
@@ -25,7 +27,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
     bins: number of quantile bins a number is also spread over, 0 for none; columns with fewer different
     values get fewer. min_rows: levels of fewer training rows share the column "other"; max_levels: only the
     most frequent have their own. Missing numbers become the mean, with a flag if training had missing ones;
-    unseen levels become zeros.
+    unseen levels become zeros. A number without one training value adds zeros.
     Fitted: means_, scales_, flags_, edges_ and edge_starts_ (bins of all numbers in one array), levels_ and
     rare_levels_ (a list of strings a category), missing_levels_.
 
@@ -67,6 +69,8 @@ class TableFeatures(TransformerMixin, BaseEstimator):
                 deviation = known.std()
                 constant = deviation <= 1e-12 * max(1.0, abs(self.means_[place]))
                 self.scales_[place] = 1.0 if constant else deviation
+            else:
+                self.scales_[place] = LARGEST  # nothing is known of its unit: whatever comes later is as good as 0
             edges.append(self._edges(known))
         self.edges_ = np.concatenate(edges) if edges else np.zeros(0)
         self.edge_starts_ = np.cumsum([0, *(len(edge) for edge in edges)], dtype=np.int64)
@@ -112,7 +116,7 @@ class TableFeatures(TransformerMixin, BaseEstimator):
             parts.append(missing.astype(float))
         edges = self.edges_[self.edge_starts_[place] : self.edge_starts_[place + 1]]
         for low, high in pairwise(edges):
-            parts.append(np.clip((filled - low) / (high - low), 0, 1))
+            parts.append((np.clip(filled, low, high) - low) / (high - low))
         return np.stack(parts, axis=1).astype(np.float32)
 
     def _category_block(self, cells: list[str | None], place: int) -> np.ndarray:
@@ -180,7 +184,7 @@ def _column(X: Any, name: str) -> Any:
 
 
 def _numbers(X: Any, name: str) -> np.ndarray:
-    """A column as float64 (n,), NaN where it is missing or infinite."""
+    """A column as float64 (n,) within ±LARGEST, NaN where it is missing or infinite."""
     cells = _column(X, name)
     try:
         values = np.array(
@@ -189,7 +193,7 @@ def _numbers(X: Any, name: str) -> np.ndarray:
         )
     except (TypeError, ValueError) as error:
         raise ValueError(f"column '{name}': expected numbers ({error})") from None
-    return np.where(np.isfinite(values), values, np.nan)
+    return np.clip(np.where(np.isfinite(values), values, np.nan), -LARGEST, LARGEST)
 
 
 def _categories(X: Any, name: str) -> list[str | None]:
