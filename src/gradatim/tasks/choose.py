@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gradatim.errors import GradatimError
 from gradatim.evaluate.calibrate import fit_temperature
 
 ROUNDS = 20
@@ -58,6 +59,20 @@ def cross_answers(
     seen = times > 0
     answers[seen] = total[seen] / times[seen].reshape(-1, *([1] * len(shape)))
     return answers
+
+
+def answering(candidates: Sequence[Candidate], notes: list[str]) -> list[Candidate]:
+    """The candidates that gave some row a finite answer; another is named in `notes`, the user's own choice refused."""
+    kept = []
+    for candidate in candidates:
+        if candidate.answered().any():
+            kept.append(candidate)
+        elif candidate.kind == "chosen":
+            raise GradatimError(f"--estimator {candidate.name}: expected finite answers, found none; "
+                                "look for huge numbers in the target, or choose another estimator")
+        else:
+            notes.append(f"{candidate.name}: left out, its answers to all rows were no finite numbers")
+    return kept
 
 
 def temper(candidates: Sequence[Candidate], labels: np.ndarray, task: Any) -> None:

@@ -94,6 +94,26 @@ def fitted_codecs(source: Source, columns: Sequence[Column], rows: np.ndarray) -
     return {c.name: fit_column(codec_for(c), frame.get_column(c.name)[rows]) for c in columns}
 
 
+def blank_columns(source: Source, columns: Sequence[Column], rows: np.ndarray) -> list[str]:
+    """A sentence for each number, category or text without one readable cell in the training rows: it adds nothing."""
+    notes = []
+    for column in columns:
+        if column.kind in ("number", "category", "text"):
+            cells, codec = source.table.frame.get_column(column.name), codec_for(column)
+            if not any(_readable(codec, cells[int(row)]) for row in rows):
+                notes.append(f"{column.name}: no cell of {len(rows)} training rows can be read; it adds nothing")
+    return notes
+
+
+def _readable(codec: Codec, cell: Any) -> bool:
+    if not isinstance(codec, NumberCodec):
+        return cell is not None and bool(str(cell).strip())
+    try:
+        return codec.parse(cell) is not None
+    except CellError:
+        return False
+
+
 def fit_blocks(
     source: Source,
     columns: Sequence[Column],

@@ -18,10 +18,10 @@ from gradatim.data.schema import Column, Schema
 from gradatim.data.split import Split, folds
 from gradatim.evaluate.calibrate import fit_temperature
 from gradatim.tasks.baselines import HEAD_ROWS, baselines, sampled
-from gradatim.tasks.choose import Candidate, temper, verdict_on_network, weigh
+from gradatim.tasks.choose import Candidate, answering, temper, verdict_on_network, weigh
 from gradatim.tasks.chosen import ChosenEstimator
 from gradatim.tasks.frozen import FrozenFeatures, encoder_of, pretrained_codec, reads_pretrained
-from gradatim.tasks.heads import DECODED, MEDIA
+from gradatim.tasks.heads import DECODED, MEDIA, blank_columns
 from gradatim.tasks.label_curve import label_curves
 from gradatim.tasks.members import Ensemble
 from gradatim.tasks.memo import Clock, Memo
@@ -180,6 +180,7 @@ def fit_supervised(
         line.notes.append("no network was trained: the pretrained one stays as it is; --fine-tune trains it on")
     elif choices.estimator is None:
         candidates.append(trainer.candidate())
+    candidates = answering(candidates, line.notes)
     compared = line.compared()
     labels = line.labels[compared]
     temper(candidates, labels, task)
@@ -242,6 +243,7 @@ def prepare(
         clock.note("decode", time.perf_counter() - began)
     line = Line(source, schema, split, task, choices, clock, memo, say, labels, codecs, folded, rows, parts)
     line.frozen = frozen_features(line)
+    line.notes += blank_columns(source, schema.inputs, split.train)
     if folded:
         line.notes.append(f"{len(rows)} choice rows: candidates are compared by {FOLDS}-fold cross-validation")
     else:

@@ -72,8 +72,9 @@ def test_missing_and_field():
     assert codec.encode(None) == codec.encode(float("nan")) == (None, None)
     assert torch.equal(codec.stack([1, None, 0]), torch.tensor([1, 0, 0]))
     assert codec.stack([]).dtype == torch.int64
+    assert CategoryCodec().fit([None]).encode("a") == (0, None), "unknown"
     with pytest.raises(SchemaError):
-        CategoryCodec().fit([None])
+        CategoryCodec(target=True).fit([None])
 
 
 def test_decode_of_arrays_and_scores():
