@@ -183,7 +183,7 @@ def test_an_estimator_without_a_finite_answer_is_refused_by_name() -> None:
     random = np.random.default_rng(0)
     frame = pl.DataFrame({"x": random.normal(size=60), "y": random.normal(size=60) * 1e99})
     with pytest.raises(GradatimError, match=r"linear\.Ridge"):
-        gd.fit(frame, target="y", minutes=0.1, estimator="linear.Ridge", epochs=1)
+        gd.fit(frame, target="y", minutes=0.1, estimator="linear.Ridge")
 
 
 @pytest.mark.slow

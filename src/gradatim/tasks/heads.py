@@ -17,7 +17,7 @@ from gradatim.data.codecs import Codec, codec_for, codec_from_json
 from gradatim.data.codecs.columns import fit_column, read_numbers
 from gradatim.data.codecs.number import SMALLEST, NumberCodec
 from gradatim.data.schema import Column
-from gradatim.errors import ArtifactError
+from gradatim.errors import ArtifactError, CellError
 from gradatim.estimators.features.picture import PictureFeatures
 from gradatim.estimators.features.sound import LogMelStatistics
 from gradatim.estimators.features.table import TableFeatures

@@ -113,4 +113,4 @@ def test_decode_takes_tensors_and_missing_is_the_mean():
 def test_nothing_to_fit_on(cells):
     with pytest.raises(SchemaError, match="expected at least one readable number"):
         NumberCodec(target=True).fit(cells)
-    assert abs(NumberCodec().fit(cells).encode(12)[0]) < 1e-90, "an input's unit is unknown: every number is as good as 0"
+    assert abs(NumberCodec().fit(cells).encode(12)[0]) < 1e-90, "of an input: no number is far from 0"
