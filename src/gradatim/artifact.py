@@ -81,6 +81,8 @@ def save_artifact(folder: Path | str, artifact: Artifact) -> None:
         "members": members,
         "member_weights": list(artifact.ensemble.weights),
         "temperature": artifact.ensemble.temperature,
+        "member_temperatures": list(artifact.ensemble.temperatures),
+        "uniform_share": artifact.ensemble.uniform_share,
         "provenance": artifact.provenance,
         "split": artifact.split,
         "recipe": artifact.recipe,
@@ -105,7 +107,9 @@ def load_artifact(folder: Path | str, *, packages: Sequence[str] = (OWN,)) -> Ar
         with allowing(tuple(packages)):
             members = read_members(folder, manifest["members"], header, task)
         shares = tuple(map(float, manifest["member_weights"]))
-        ensemble = Ensemble(members, shares, task, float(manifest["temperature"]))
+        temperatures = tuple(map(float, manifest.get("member_temperatures", ())))  # runs of before have none
+        ensemble = Ensemble(members, shares, task, float(manifest["temperature"]), temperatures,
+                            float(manifest.get("uniform_share", 0.0)))
         check_whole(schema, ensemble)
         provenance, split, recipe = (plain_object(manifest, name) for name in ("provenance", "split", "recipe"))
     except ArtifactError as error:
@@ -164,8 +168,13 @@ def check_whole(schema: Schema, ensemble: Ensemble) -> None:
     task, shares = ensemble.task, ensemble.weights
     if len(shares) != len(ensemble.members) or not all(0 <= share <= 1 for share in shares) or sum(shares) <= 0:
         raise ArtifactError("expected one weight between 0 and 1 for each member, not all of them 0")
-    if not 1e-3 <= ensemble.temperature <= 1e3:
-        raise ArtifactError(f"expected a temperature between 0.001 and 1000, found {ensemble.temperature}")
+    if len(ensemble.temperatures) not in (0, len(shares)):
+        raise ArtifactError(f"expected a temperature for each member, found {len(ensemble.temperatures)}")
+    for temperature in (ensemble.temperature, *ensemble.temperatures):
+        if not 1e-3 <= temperature <= 1e3:
+            raise ArtifactError(f"expected a temperature between 0.001 and 1000, found {temperature}")
+    if not 0 <= ensemble.uniform_share <= (1 if task.name == "classification" else 0):
+        raise ArtifactError(f"expected a uniform share from 0 to 1, for classes alone, found {ensemble.uniform_share}")
     if [column.name for column in schema.targets] != ([] if task.target is None else [task.target]):
         raise ArtifactError(f"expected '{task.target!s:.80}' as the one target of the schema, found another")
     if task.name == "classification" and len(task.classes) < 2:

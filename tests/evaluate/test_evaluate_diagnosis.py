@@ -12,7 +12,7 @@ from gradatim.data.schema import Column, Schema
 from gradatim.data.table import Table
 from gradatim.errors import DataError
 from gradatim.evaluate.advice import advice
-from gradatim.evaluate.calibrate import apply_temperature, calibration, fit_temperature
+from gradatim.evaluate.calibrate import apply_temperature, calibration, fit_temperature, mix_uniform, uniform_share
 from gradatim.evaluate.ledger import difference_text, modality_ledger
 from gradatim.evaluate.metrics import metric_value
 from gradatim.evaluate.slices import failing_slices
@@ -33,17 +33,41 @@ def test_temperature_is_the_minimum_of_the_loss_and_is_found_again(true_temperat
     said = apply_temperature(probabilities, 1 / true_temperature)
     found = fit_temperature(labels, said)
     assert found == pytest.approx(true_temperature, rel=0.08)
-    best = minimize_scalar(lambda log_t: metric_value("log_loss", labels, apply_temperature(said, np.exp(log_t))),
-                           bounds=(-3, 3), method="bounded", options={"xatol": 1e-8})
+
+    def loss(log_t: float, prior_rows: float) -> float:
+        changed = apply_temperature(said, np.exp(log_t))
+        own = -(said * np.log(changed)).sum(axis=1).mean()  # of rows whose labels come as often as `said` says
+        return metric_value("log_loss", labels, changed) * len(labels) + prior_rows * own
+
+    rows = 60 if found < 1 else 40
+    best = minimize_scalar(loss, args=(rows,), bounds=(-3, 3), method="bounded", options={"xatol": 1e-8})
     assert found == pytest.approx(np.exp(best.x), rel=1e-4)
 
 
+@pytest.mark.parametrize("rows", [6, 20, 60])
+def test_few_rows_that_are_all_right_do_not_sharpen(rows: int) -> None:
+    labels = np.arange(rows) % 2
+    said = np.where(np.eye(2)[labels] == 1, 0.8, 0.2)
+    sharpened = apply_temperature(said, fit_temperature(labels, said))
+    assert sharpened.max() == pytest.approx((rows + 60 * 0.8) / (rows + 60))  # as 60 rows more, 80 % of them right
+    softened = apply_temperature(1 - said, fit_temperature(labels, 1 - said))
+    assert softened.max() == pytest.approx(max(0.5, 40 * 0.8 / (rows + 40)), abs=0.02)
+
+
+def test_a_share_of_chance_keeps_probabilities_apart_from_0_and_1_and_their_order() -> None:
+    said = np.array([[1.0, 0.0, 0.0], [0.4, 0.35, 0.25]])
+    mixed = mix_uniform(said, uniform_share(49))
+    assert mixed.sum(axis=1) == pytest.approx(1) and mixed.min() == pytest.approx(0.01 / 3)
+    assert (mixed.argsort(axis=1) == said.argsort(axis=1)).all()
+    assert mix_uniform(said, 0.0) is said
+
+
 def test_temperature_keeps_to_its_limits() -> None:
-    labels = np.array([0, 1] * 10)
-    assert fit_temperature(labels, np.eye(2)[labels] * 0.8 + 0.1) == 0.05
+    labels = np.array([0, 1] * 200_000)
+    assert fit_temperature(labels, np.eye(2)[labels] * 0.02 + 0.49) == 0.05
     assert fit_temperature(labels, np.eye(2)[1 - labels] * 0.8 + 0.1) == 20.0
     assert fit_temperature(np.array([], dtype=int), np.zeros((0, 2))) == 1.0
-    assert np.isfinite(fit_temperature(labels, np.eye(2)[np.zeros(20, dtype=int)]))
+    assert np.isfinite(fit_temperature(labels, np.eye(2)[np.zeros(len(labels), dtype=int)]))
 
 
 def test_calibration_tells_honest_from_boastful() -> None:

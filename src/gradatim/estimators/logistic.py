@@ -38,7 +38,8 @@ class LogisticRegression(CallbackSupportMixin, ClassifierMixin, BaseEstimator):
     Minimise C Σ sᵢ ℓ(yᵢ, xᵢᵀW + b) + (1 − l1_ratio)/2 ‖W‖² + l1_ratio ‖W‖₁, with ℓ the cross entropy in nats.
     C: inverse strength of the penalty > 0 (infinity: none), or "auto": the value of `Cs` (default: half-decades from a
     hundredth to ten thousand times the inverse mean squared length of the centred rows) with the least
-    cross-validated log loss. class_weight: None, "balanced" or {class: weight}; tol: stop when the mean
+    cross-validated log loss, with a log-normal prior around five times that that decides where rows are few (none
+    where `Cs` are given). class_weight: None, "balanced" or {class: weight}; tol: stop when the mean
     loss is estimated to lie within tol nats of its optimum (gradient ascent: when it falls by at most tol of itself in
     an iteration); warm_start: start from the last coefficients; folds: parts of the cross-validation, None: 5 under
     5,000 rows, 3 under 20,000, above that one held-out fifth.

@@ -22,6 +22,9 @@ from gradatim.estimators.validation import damaged, expect_array, expect_classes
 
 # With fewer rows nothing is held out to stop early: the held-out loss would be noise.
 FEWEST_TO_STOP_EARLY = 100
+# A leaf of two rows that agree is no evidence of certainty: leaves hold a fifteenth of the rows, and each is drawn
+# towards its parent as by 10 rows, up to 400 rows; by less above.
+FEWEST_IN_LEAF, SMOOTHED_ROWS = 5, 4000
 MANY_ROWS = 200_000  # from here on growing trees uses all cores
 FOREST_ARRAYS = {
     "feature": "i", "threshold": "f", "left": "i", "right": "i", "default_left": "b", "missing": "i",
@@ -105,7 +108,7 @@ class _BoostedTrees(BaseEstimator):
         """lightgbm's parameters. What it calls by default fits tens of thousands of rows; small tables need
         less.
         """
-        smallest = self.min_samples_leaf or min(20, max(2, rows // 40))
+        smallest = self.min_samples_leaf or min(20, max(FEWEST_IN_LEAF, rows // 15))
         return {
             "learning_rate": self.learning_rate,
             "num_leaves": self.max_leaf_nodes,
@@ -113,6 +116,7 @@ class _BoostedTrees(BaseEstimator):
             "min_data_per_group": min(100, max(2, rows // 20)),
             "min_data_in_bin": min(3, smallest),
             "lambda_l2": self.l2_regularization,
+            "path_smooth": 0.0 if self.min_samples_leaf else min(10.0, SMOOTHED_ROWS / rows),
             "feature_fraction": self.feature_fraction,
             "deterministic": True,
             "force_row_wise": True,

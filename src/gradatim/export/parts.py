@@ -192,25 +192,34 @@ class Pipeline(nn.Module):
     def __init__(self, ensemble: Ensemble, layout: str = "nhwc") -> None:
         super().__init__()
         task: Any = ensemble.task
-        used = [(member, weight) for member, weight in zip(ensemble.members, ensemble.weights) if weight > 0]
-        for member, _ in used:
+        used = ensemble.used()
+        for member, _, _ in used:
             check(member)
-        self.entries, sources = entries_of([member for member, _ in used])
+        self.entries, sources = entries_of([member for member, _, _ in used])
         self.fields = Fields(self.entries, layout)
         self.members = nn.ModuleList(
-            part_of(member, chosen, task, self.entries[0].name) for (member, _), chosen in zip(used, sources)
+            part_of(member, chosen, task, self.entries[0].name) for (member, _, _), chosen in zip(used, sources)
         )
-        total = sum(weight for _, weight in used)
-        self.shares = [float(weight) / total for _, weight in used]
+        self.shares = [share for _, share, _ in used]
+        self.temperatures = [temperature if task.classes else 1.0 for _, _, temperature in used]
         self.temperature = ensemble.temperature if task.classes else 1.0
+        self.uniform_share = ensemble.uniform_share
 
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
         fields, present = self.fields(*tensors)
-        first, *others = [share * member(fields, present) for share, member in zip(self.shares, self.members)]
-        answer = sum(others, first)
-        if self.temperature == 1.0:
+        first, *others = [share * _tempered(member(fields, present), temperature) for share, member, temperature
+                          in zip(self.shares, self.members, self.temperatures)]
+        answer = _tempered(sum(others, first), self.temperature)
+        if self.uniform_share == 0:
             return answer
-        return torch.softmax(torch.log(torch.clamp(answer, COLD, 1.0)) / self.temperature, dim=1)
+        return (1 - self.uniform_share) * answer + self.uniform_share / answer.shape[1]
+
+
+def _tempered(answer: torch.Tensor, temperature: float) -> torch.Tensor:
+    """softmax(log p / T)."""
+    if temperature == 1.0:
+        return answer
+    return torch.softmax(torch.log(torch.clamp(answer, COLD, 1.0)) / temperature, dim=1)
 
 
 def check(member: Member) -> None:

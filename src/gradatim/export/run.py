@@ -111,11 +111,11 @@ def chosen_members(run: Run, networks_only: bool) -> Ensemble:
         raise GradatimError(f"export: expected a run of {' or '.join(TASKS)}, received one of {ensemble.task.name}")
     if not networks_only:
         return ensemble
-    kept = [(m, w) for m, w in zip(ensemble.members, ensemble.weights) if w > 0 and isinstance(m, NetworkMember)]
+    kept = [part for part in ensemble.used() if isinstance(part[0], NetworkMember)]
     if not kept:
         raise GradatimError("--networks-only: expected a network in the answer of this run, found none")
-    members, weights = zip(*kept)
-    return replace(ensemble, members=tuple(members), weights=tuple(weights))
+    members, weights, temperatures = zip(*kept)
+    return replace(ensemble, members=tuple(members), weights=tuple(weights), temperatures=tuple(temperatures))
 
 
 def checking_rows(run: Run, data: Any) -> tuple[Table, dict[str, np.ndarray]]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 HEAD_ROWS = 12_000  # linear models are fitted on a sample above this many rows
 BASELINE_SHARE = 0.06  # of the time, for the folds of each baseline
+WARM_UP = 1.0  # seconds
 CHOSEN_SHARE = 0.5  # of the time, for the folds of the estimator that the user chose
 BASELINES_SHARE = 0.35  # of the time may be gone when a further baseline begins
 FIT_SHARE = {"chosen": 0.3, "head": 0.15, "frozen": 0.15, "trees": 0.15}  # of the time, for one fit
@@ -104,7 +105,7 @@ def fitted_candidate(line: "Line", title: str, kind: str, columns: Sequence[Colu
 
     def folds() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for number, part in enumerate(line.parts):
-            if number and not _fold_in_time(line, title, kind, number, time.perf_counter() - began):
+            if number and not _fold_in_time(line, title, kind, number, time.perf_counter() - began, seconds):
                 return
             used.append(part)
             yield part
@@ -162,10 +163,16 @@ def rows_in_time(line: "Line", title: str, kind: str, fit: Callable[[np.ndarray]
     return line.memo.decide(f"rows of {title}", measured)
 
 
-def _fold_in_time(line: "Line", title: str, kind: str, number: int, taken: float) -> bool:
-    """Whether fold `number`, counted from 0, still fits into the model's share of the time. A stored decision."""
+def _fold_in_time(line: "Line", title: str, kind: str, number: int, taken: float, first: float) -> bool:
+    """Whether fold `number`, counted from 0, still fits into the model's share of the time. A stored decision.
+
+    A first fold of less than `WARM_UP` seconds may have spent them on what is compiled or imported once: the later ones
+    are then foreseen without it, for a choice on a fifth of few rows is hardly one.
+    """
     share = CHOSEN_SHARE if kind == "chosen" else BASELINE_SHARE
     needed = taken * (1 + 1 / number)
+    if first < WARM_UP:
+        needed = (taken - first) * number / max(number - 1, 1)
     return line.memo.decide(f"fold {number + 1} of {title}",
                             lambda: line.choices.epochs is not None or needed <= share * line.clock.seconds)
 

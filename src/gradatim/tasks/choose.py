@@ -1,8 +1,9 @@
 """Choosing between candidates on development rows, and averaging them where the average wins.
 
 Every candidate answers rows that it was not fitted on: folds under 2,000 rows, else the development part. The measure
-is the mean row loss (log loss, squared error) of the answers after their own temperature. The average is built by
-greedy forward selection with replacement (Caruana et al. 2004, Ensemble selection from libraries of models).
+is the mean row loss (log loss, squared error) of the answers after their own temperature, compared row by row
+(gradatim.tasks.selection). The average is built by greedy forward selection with replacement (Caruana et al. 2004,
+Ensemble selection from libraries of models).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,8 +14,10 @@ import numpy as np
 
 from gradatim.errors import GradatimError
 from gradatim.evaluate.calibrate import fit_temperature
+from gradatim.tasks.selection import AVERAGE_MARGIN, best_single, compare
 
 ROUNDS = 20
+LEAST_WEIGHT = 0.08  # a member with less in an average is left out
 
 
 @dataclass(slots=True)
@@ -88,47 +91,70 @@ def temper(candidates: Sequence[Candidate], labels: np.ndarray, task: Any) -> No
 def weigh(candidates: Sequence[Candidate], labels: np.ndarray, task: Any) -> tuple[str, np.ndarray]:
     """Set the weight of each candidate; returns the sentence that says why and the rows it was decided on.
 
-    The average is taken when its row losses are below the best single candidate's by more than half the standard
-    error of the paired difference: a smaller gain is chance, and one member is simpler than two.
+    First the single best, the simpler one at a tie; then, for the candidates that answered most rows and again with
+    each that answered fewer, the greedy average, which must beat what is kept by more than half the standard error of
+    the paired difference.
     """
-    shared = np.logical_and.reduce([candidate.answered() for candidate in candidates])
-    losses = np.array([task.row_losses(c.answers[shared], labels[shared]).mean() for c in candidates])
-    best = int(np.argmin(losses))
-    counts = np.zeros(len(candidates))
-    total = np.zeros_like(candidates[0].answers[shared])
+    measure = task.loss_title
+    losses = [_losses(candidate.answers, labels, task) for candidate in candidates]
+    names = [candidate.name for candidate in candidates]
+    place, verdict = best_single(names, [candidate.kind for candidate in candidates], losses, measure)
+    weights, kept = np.eye(len(candidates))[place], losses[place]
+    why = verdict.why if verdict is not None else f"{names[place]} is the only candidate"
+    found = f"{names[place]} is kept, {measure} {np.nanmean(kept):.4f} on {np.isfinite(kept).sum()} rows: {why}"
+    why = found + "; no average beats it by more than chance"
+    answered = [int(np.isfinite(loss).sum()) for loss in losses]
+    for fewest in sorted({count for count in answered if count}, reverse=True):
+        pool = [number for number, count in enumerate(answered) if count >= fewest]
+        rows = np.logical_and.reduce([np.isfinite(losses[number]) for number in pool])
+        if len(pool) < 2 or not rows.any():
+            continue
+        shares = np.zeros(len(candidates))
+        shares[pool] = greedy_average([candidates[number].answers[rows] for number in pool], labels[rows], task)
+        used = np.flatnonzero(shares)
+        if len(used) < 2:
+            continue
+        average = _losses(np.sum([shares[n] * candidates[n].answers for n in used], axis=0), labels, task)
+        gain = compare(kept, average, names=(_shown(names, weights), _shown(names, shares)), measure=measure,
+                       margin=AVERAGE_MARGIN)
+        if gain.kept == "second":
+            weights, kept = shares, average
+            why = (f"the average of {_shown(names, shares)} has {measure} {np.nanmean(average[rows]):.4f} on "
+                   f"{gain.rows} rows, {gain.difference:.4f} ± {gain.error:.4f} below the best before it")
+    for candidate, weight in zip(candidates, weights):
+        candidate.weight = float(weight)
+    return why, np.isfinite(kept)
+
+
+def greedy_average(answers: Sequence[np.ndarray], labels: np.ndarray, task: Any) -> np.ndarray:
+    """The weights of the average with the lowest mean row loss, by greedy forward selection with replacement."""
+    counts = np.zeros(len(answers))
+    total = np.zeros_like(answers[0])
     trail: list[tuple[float, np.ndarray]] = []
     for round_number in range(1, ROUNDS + 1):
-        trials = [
-            task.row_losses((total + c.answers[shared]) / round_number, labels[shared]).mean() for c in candidates
-        ]
+        trials = [task.row_losses((total + answer) / round_number, labels).mean() for answer in answers]
         pick = int(np.argmin(trials))
-        total = total + candidates[pick].answers[shared]
+        total = total + answers[pick]
         counts[pick] += 1
         trail.append((float(trials[pick]), counts.copy()))
     _loss, chosen = min(trail, key=lambda entry: entry[0])
     weights = chosen / chosen.sum()
-    weights[weights < 0.08] = 0.0
-    weights = weights / weights.sum()
-    single = np.zeros(len(candidates))
-    single[best] = 1.0
-    averaged = sum(w * c.answers[shared] for w, c in zip(weights, candidates))
-    gain = task.row_losses(candidates[best].answers[shared], labels[shared]) - task.row_losses(
-        averaged, labels[shared]
-    )
-    error = gain.std() / max(len(gain), 1) ** 0.5
-    measure = task.loss_title
-    if (weights > 0).sum() > 1 and gain.mean() > 0.5 * error:
-        final = weights
-        names = " + ".join(f"{w:.0%} {c.name}" for w, c in zip(weights, candidates) if w > 0)
-        why = (f"the average of {names} has {measure} {losses[best] - gain.mean():.4f} on {shared.sum()} rows, "
-               f"{gain.mean():.4f} ± {error:.4f} below the best single candidate, {candidates[best].name}")
-    else:
-        final = single
-        why = (f"{candidates[best].name} has the lowest {measure}, {losses[best]:.4f} on {shared.sum()} rows; "
-               "no average beats it by more than chance")
-    for candidate, weight in zip(candidates, final):
-        candidate.weight = float(weight)
-    return why, shared
+    weights[weights < LEAST_WEIGHT] = 0.0
+    return np.asarray(weights / weights.sum())
+
+
+def _losses(answers: np.ndarray, labels: np.ndarray, task: Any) -> np.ndarray:
+    """The loss of each row (N,), NaN where it was not answered."""
+    seen = np.isfinite(answers.reshape(len(answers), -1)).all(axis=1)
+    found = np.full(len(answers), np.nan)
+    if seen.any():
+        found[seen] = task.row_losses(answers[seen], labels[seen])
+    return found
+
+
+def _shown(names: Sequence[str], weights: np.ndarray) -> str:
+    used = [(name, weight) for name, weight in zip(names, weights) if weight > 0]
+    return used[0][0] if len(used) == 1 else " + ".join(f"{weight:.0%} {name}" for name, weight in used)
 
 
 def verdict_on_network(candidates: Sequence[Candidate], labels: np.ndarray, task: Any) -> str:
@@ -137,19 +163,19 @@ def verdict_on_network(candidates: Sequence[Candidate], labels: np.ndarray, task
     others = [candidate for candidate in candidates if candidate.kind != "network"]
     if not networks or not others:
         return ""
-    network = networks[0]
-    seen = network.answered()
-    def mean_loss(candidate: Candidate) -> float:
-        rows = seen & candidate.answered()
-        return float(task.row_losses(candidate.answers[rows], labels[rows]).mean())
-
-    rival = min(others, key=mean_loss)
-    rows = seen & rival.answered()
-    gain = task.row_losses(rival.answers[rows], labels[rows]) - task.row_losses(network.answers[rows], labels[rows])
-    error = gain.std() / max(len(gain), 1) ** 0.5
-    beats = gain.mean() > 0
-    return (f"the network {'beats' if beats else 'does not beat'} the best baseline ({rival.name}) on the development "
-            f"rows: loss {'lower' if beats else 'higher'} by {abs(gain.mean()):.4f} ± {error:.4f}"
+    losses = [_losses(candidate.answers, labels, task) for candidate in networks]
+    network, own = min(zip(networks, losses), key=lambda pair: np.nanmean(pair[1]))
+    rivals = [(other, _losses(other.answers, labels, task)) for other in others]
+    shared = [(other, loss) for other, loss in rivals if np.isfinite(own + loss).any()]
+    if not shared:
+        return ""
+    rival, theirs = min(shared, key=lambda pair: np.nanmean(np.where(np.isfinite(own), pair[1], np.nan)))
+    found = compare(theirs, own)
+    beats = found.kept == "second"
+    return (f"the network {'beats' if beats else 'does not beat'} the best baseline ({rival.name}) on the "
+            f"{found.rows} development rows that both answered: loss {'lower' if found.difference > 0 else 'higher'} by "
+            f"{abs(found.difference):.4f} ± {found.error:.4f}"
+            + (", no more than chance" if found.tie else "")
             + ("" if beats else "; averaged with the others it helps" if network.weight > 0 else "; it is left out"))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from gradatim.errors import ArtifactError
+from gradatim.evaluate.calibrate import mix_uniform
 from gradatim.tasks.source import Source
 from gradatim.tasks.task import Task
 
@@ -72,15 +73,28 @@ def member_from_state(
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """The weighted average of members' answers, then the temperature that was fitted on development rows.
+    """The weighted average of members' answers, each at its own temperature, then at that of the average.
 
-    A task whose answers have no average (texts, boxes) has one member.
+    temperatures: one a member, as fitted on its development rows; () where each is 1. uniform_share: the part of a
+    class's probability that is the same for all (gradatim.evaluate.calibrate.uniform_share). A task whose answers have
+    no average (texts, boxes) has one member.
     """
 
     members: tuple[Member, ...]
     weights: tuple[float, ...]
     task: Task
     temperature: float = 1.0
+    temperatures: tuple[float, ...] = ()
+    uniform_share: float = 0.0
+
+    def used(self) -> list[tuple[Member, float, float]]:
+        """The members with a weight above 0, their share of the answer, their temperature."""
+        total = sum(self.weights)
+        found = [(member, weight / total, temperature) for member, weight, temperature
+                 in zip(self.members, self.weights, self.temperatures or (1.0,) * len(self.members)) if weight > 0]
+        if not found:
+            raise ArtifactError("expected a member with a weight above 0, found none; fit again")
+        return found
 
     def answer(self, source: Source) -> np.ndarray:
         """The answer to every row: probabilities (N, C), numbers (N,), or what the task likes."""
@@ -88,13 +102,10 @@ class Ensemble:
 
     def answer_by(self, answer: Callable[[Any], np.ndarray]) -> np.ndarray:
         """The same from what `answer(member)` gives for each member with a weight."""
-        used = [(member, weight) for member, weight in zip(self.members, self.weights) if weight > 0]
-        if not used:
-            raise ArtifactError("expected a member with a weight above 0, found none; fit again")
-        if len(used) == 1:
-            return self.task.calibrated(answer(used[0][0]), self.temperature)
-        total = sum(weight * answer(member) for member, weight in used)
-        return self.task.calibrated(np.asarray(total) / sum(self.weights), self.temperature)
+        answers = [(share, self.task.calibrated(answer(member), temperature))
+                   for member, share, temperature in self.used()]
+        whole = answers[0][1] if len(answers) == 1 else np.asarray(sum(share * found for share, found in answers))
+        return mix_uniform(self.task.calibrated(whole, self.temperature), self.uniform_share)
 
     @property
     def columns(self) -> tuple[str, ...]:

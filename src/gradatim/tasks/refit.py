@@ -65,11 +65,13 @@ def final_members(
 
 
 def ensemble(
-    line: "Line", used: Sequence[Candidate], members: Sequence[list[Member]], temperature: float
+    line: "Line", used: Sequence[Candidate], members: Sequence[list[Member]], temperature: float, uniform_share: float
 ) -> Ensemble:
-    """The weighted average; the members of a candidate share its weight."""
-    weights = [candidate.weight / len(group) for candidate, group in zip(used, members) for _ in group]
-    return Ensemble(tuple(member for group in members for member in group), tuple(weights), line.task, temperature)
+    """The weighted average; the members of a candidate share its weight and have its temperature."""
+    parts = [(member, candidate.weight / len(group), candidate.temperature)
+             for candidate, group in zip(used, members) for member in group]
+    every, weights, temperatures = zip(*parts)
+    return Ensemble(every, weights, line.task, temperature, temperatures, uniform_share)
 
 
 def refit_seconds(line: "Line", candidates: Sequence[Candidate]) -> float:

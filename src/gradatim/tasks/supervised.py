@@ -16,7 +16,7 @@ from gradatim.data.augment_options import AugmentRequest
 from gradatim.data.codecs import Codec, codec_for
 from gradatim.data.schema import Column, Schema
 from gradatim.data.split import Split, folds
-from gradatim.evaluate.calibrate import fit_temperature
+from gradatim.evaluate.calibrate import fit_temperature, mix_uniform, uniform_share
 from gradatim.tasks.baselines import HEAD_ROWS, baselines, sampled
 from gradatim.tasks.choose import Candidate, answering, temper, verdict_on_network, weigh
 from gradatim.tasks.chosen import ChosenEstimator
@@ -189,22 +189,24 @@ def fit_supervised(
     say(f"  {why}")
     if verdict:
         say(f"  {verdict}")
-    blended = np.full((len(compared), *line.shape()), np.nan)
-    blended[shared] = sum(c.weight * c.answers[shared] for c in candidates)
-    temperature = 1.0
-    if task.classes:
-        temperature = fit_temperature(labels[shared], blended[shared])
-        blended[shared] = task.calibrated(blended[shared], temperature)
     used = [candidate for candidate in candidates if candidate.weight > 0]
+    blended = np.full((len(compared), *line.shape()), np.nan)
+    blended[shared] = sum(c.weight * c.answers[shared] for c in used)
+    temperature, share = 1.0, 0.0
+    if task.classes:
+        share = uniform_share(len(line.rows))
+        if len(used) > 1:  # one alone has its temperature already
+            temperature = fit_temperature(labels[shared], blended[shared])
+        blended[shared] = mix_uniform(task.calibrated(blended[shared], temperature), share)
     members = scored_members(line, used)
-    scored = ensemble(line, used, members, temperature)
+    scored = ensemble(line, used, members, temperature, share)
     seen = sampled(split.train, SEEN_ROWS, choices.seed, "seen rows")
     test_answers, training_answers = (trainer.answers(scored, rows) for rows in (split.test, seen))
     trainer.forget_encoded()
     kept, saved = scored, AS_SCORED
     if final:
         refitted, saved = final_members(line, used, members)
-        kept = ensemble(line, used, refitted, temperature)
+        kept = ensemble(line, used, refitted, temperature, share)
     return Outcome(
         task=task, scored=scored, final=kept, candidates=candidates, choice_rows=compared[shared],
         choice_labels=labels[shared], choice_answers=blended[shared], test_rows=split.test,
