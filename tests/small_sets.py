@@ -107,4 +107,5 @@ def saved_answer(train: pl.DataFrame, fresh: pl.DataFrame, folder: Path, **optio
     run = gd.fit(train, target=TARGET, output=folder, **options)
     answer = gd.load(folder).answer(read_table(fresh))
     name = run.facts["answer"]["name"]
-    return log_loss(answer, fresh[TARGET].to_list(), [str(name) for name in run.task.classes]), float(answer.min()), name
+    classes = [str(name) for name in run.task.classes]
+    return log_loss(answer, fresh[TARGET].to_list(), classes), float(answer.min()), name

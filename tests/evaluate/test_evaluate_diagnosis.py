@@ -1,5 +1,7 @@
 """Calibration, thresholds, slices, suspects, ledger and advice on data made to have a known answer."""
 
+import itertools
+
 import numpy as np
 import polars as pl
 import pytest
@@ -271,6 +273,29 @@ def test_advice_names_the_right_cause_on_data_made_to_have_it() -> None:
     assert advice(train, development, np.log(2), metric="log_loss")["cause"] == "no signal"
     train, development = fitted_scores(LogisticRegression(), features, (features[:, 0] > 0).astype(int), "accuracy")
     assert advice(train, development, 0.5, metric="accuracy")["cause"] == "small"
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "rmse", "entity_f1"])
+def test_advice_never_contradicts_the_scores(metric: str) -> None:
+    """Every combination of scores from perfect to useless, with and without an interval."""
+    grid = (0.0, 1e-3, 0.02, 0.1, 0.3, 0.5, 1.0)
+    score = (lambda error: error) if metric == "rmse" else (lambda error: 1 - error)
+    for train, held, start, half in itertools.product(grid, grid, grid, (None, 0.03)):
+        ends = {} if half is None else {"low": score(held) - half, "high": score(held) + half}
+        told = advice(score(train), score(held), score(start), metric=metric, **ends)
+        cause, text, small = told["cause"], " ".join(told["sentences"]), 0.1 * start
+        assert (cause == "perfect") == (train == held == 0), (train, held, start)
+        assert (cause == "no room") == (start == 0 and max(train, held) > 0)
+        if cause == "no signal":
+            assert train >= 0.9 * start - 1e-9 and held >= 0.9 * start - 0.03 - 1e-9 and start > 0
+        if cause in ("bias", "both"):
+            assert train > small and held > small
+        if cause in ("variance", "both"):
+            assert held > train and "carry over" in text or cause == "both"
+        assert ("worse than the baseline" in text) == (cause == "no room" and held > start)
+        assert "variance -" not in text and "bias -" not in text
+    assert advice(1.0, 1.0, 1.0, metric="accuracy")["sentences"][1].startswith("No error on the training rows")
+    assert "does not" not in " ".join(advice(1.0, 1.0, 1.0, metric="entity_f1")["sentences"])
 
 
 def test_human_error_moves_the_verdict() -> None:

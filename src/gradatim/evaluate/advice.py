@@ -12,7 +12,11 @@ from gradatim.evaluate.metrics import metric_named
 
 # A part under a tenth of the way from guessing to perfect is small.
 SMALL = 0.1
+NOTHING = 1e-9
 FIRST = {
+    "perfect": "First ask whether new rows will be as easy: that no input gives the target away, and that the rows "
+               "compared do not repeat those of training.",
+    "no room": "First find rows on which the baseline errs: more classes, rarer cases, or another metric.",
     "no signal": "First look whether the inputs carry the target at all: plot a few rows, check labels and joins.",
     "bias": "First a larger network or more epochs, then better inputs or features, then less regularisation.",
     "variance": "First more data or augmentation, then more regularisation (weight decay, dropout, earlier stop), "
@@ -39,7 +43,8 @@ def advice(
     lower is) on training rows, on development rows, and of majority or mean; task: checked against the metric's
     when given; human: what people reach;
     low, high: the development value's interval. Gives {cause, avoidable_bias, variance, sentences}; cause is
-    "no signal", "bias", "variance", "both" or "small".
+    "perfect" (no error on either rows), "no room" (the baseline makes no error that could be avoided), "no signal",
+    "bias", "variance", "both" or "small".
 
     >>> advice(0.99, 0.80, 0.5, metric="accuracy")["cause"]
     'variance'
@@ -56,9 +61,13 @@ def advice(
     span = max(start - floor, 1e-12)
     bias, variance = train - floor, dev - train
     noise = abs(high - low) / 2 if low is not None and high is not None else 0.0
-    large_bias = bias > SMALL * span
+    large_bias = min(train, dev) - floor > SMALL * span  # without error on other rows there is nothing to avoid
     large_variance = variance > max(SMALL * span, noise)
-    if train > start - SMALL * span and dev > start - max(SMALL * span, noise):
+    if max(train, dev) <= NOTHING:
+        cause = "perfect"
+    elif start - floor <= NOTHING:
+        cause = "no room"
+    elif train > start - SMALL * span and dev > start - max(SMALL * span, noise):
         cause = "no signal"
     elif large_bias and large_variance:
         cause = "both" if 0.5 < bias / variance < 2 else ("bias" if bias > variance else "variance")
@@ -67,7 +76,7 @@ def advice(
     else:
         cause = "small"
     gaps = {"training": training, "development": development, "baseline": baseline, "human": human}
-    sentences = [_gap_sentence(gaps, metric, bias, variance), _verdict(cause, bias, variance, metric), FIRST[cause]]
+    sentences = [_gap_sentence(gaps, metric, bias, variance), _verdict(cause, bias, variance, metric, dev > start), FIRST[cause]]
     if human is None and cause in ("bias", "both"):
         sentences.append("Without a human score, part of what is called bias may be unavoidable: "
                          "judge a hundred rows yourself.")
@@ -79,10 +88,13 @@ def _gap_sentence(gaps: dict[str, float | None], metric: str, bias: float, varia
     return f"{metric_named(metric).title[:1].upper() + metric_named(metric).title[1:]}: {', '.join(said)}."
 
 
-def _verdict(cause: str, bias: float, variance: float, metric: str) -> str:
-    sizes = f"avoidable bias {_show(bias, metric)}, variance {_show(variance, metric)}"
+def _verdict(cause: str, bias: float, variance: float, metric: str, worse: bool) -> str:
+    sizes = f"avoidable bias {_show(max(bias, 0.0), metric)}, variance {_show(max(variance, 0.0), metric)}"
     return {
-        "no signal": "The model does not do better than the baseline even on its training rows.",
+        "perfect": "No error on the training rows and none on rows that were not seen: nothing is left to improve here.",
+        "no room": "The baseline makes no error that could be avoided, so bias and variance have nothing to be measured "
+                   "against" + ("; the model is worse than the baseline." if worse else "."),
+        "no signal": "The model hardly does better than the baseline, even on its training rows.",
         "bias": f"Bias is the larger part of the error ({sizes}): the model does not fit its own training rows.",
         "variance": f"Variance is the larger part of the error ({sizes}): what is learned does not carry over.",
         "both": f"Bias and variance are of like size ({sizes}).",

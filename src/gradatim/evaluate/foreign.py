@@ -16,7 +16,7 @@ from gradatim.errors import CellError, DataError
 from gradatim.evaluate.calibrate import calibration
 from gradatim.evaluate.metrics import METRICS, metric_named
 from gradatim.evaluate.predictions import PREDICTION, PROBABILITY
-from gradatim.evaluate.score import score_classification, score_regression
+from gradatim.evaluate.score import TOP5_FROM_CLASSES, score_classification, score_regression
 
 # Labels that are numbers with more distinct values than this, or with a fraction, are taken for a regression target.
 MOST_NUMERIC_CLASSES = 20
@@ -246,10 +246,24 @@ def _headline(facts: dict[str, Any], metric: str | None) -> dict[str, Any]:
     found = facts["scores"]["metrics"]
     name = metric or ("accuracy" if facts["task"] == "classification" else "rmse")
     if name not in found:
-        raise DataError(f"{name} cannot be computed from these predictions (no probabilities, or another task); "
-                        f"choose among {', '.join(found)}")
+        raise DataError(f"{name} cannot be computed from these predictions: {_why_not(name, facts)}; choose among "
+                        f"{', '.join(found)}")
     return {"metric": name, "value": found[name]["value"], "low": found[name]["low"], "high": found[name]["high"],
             "rows": facts["scores"]["rows"], "note": " ".join(facts["notes"])}
+
+
+def _why_not(name: str, facts: dict[str, Any]) -> str:
+    """What a metric would need that predictions of another program lack."""
+    metric, count = metric_named(name), len(facts["classes"])
+    if metric.task != facts["task"]:
+        return f"it is one of {metric.task}, the target is one of {facts['task']}"
+    if metric.needs_probabilities and "log_loss" not in facts["scores"]["metrics"]:
+        return f"it needs a column '{PROBABILITY}CLASS' for each class"
+    if name == "top5_accuracy" and count < TOP5_FROM_CLASSES:
+        return f"it expects at least {TOP5_FROM_CLASSES} classes, there are {count}"
+    if name in ("f1", "precision", "recall") and count != 2:
+        return f"it expects two classes, there are {count}"
+    return "these rows do not define it"
 
 
 def _prediction_column(

@@ -19,7 +19,7 @@ metric_value = m.metric_value
 # A class is rare below a fifth of an even share; one class dominates from four rows in five.
 RARE_OF_EVEN_SHARE = 0.2
 DOMINATED_FROM = 0.8
-TOP5_FROM_CLASSES = 10
+TOP5_FROM_CLASSES = 6
 
 
 def score_classification(

@@ -111,10 +111,9 @@ def weigh(candidates: Sequence[Candidate], labels: np.ndarray, task: Any) -> tup
             continue
         shares = np.zeros(len(candidates))
         shares[pool] = greedy_average([candidates[number].answers[rows] for number in pool], labels[rows], task)
-        used = np.flatnonzero(shares)
-        if len(used) < 2:
+        if np.count_nonzero(shares) < 2:
             continue
-        average = _losses(np.sum([shares[n] * candidates[n].answers for n in used], axis=0), labels, task)
+        average = _losses(np.sum([s * c.answers for s, c in zip(shares, candidates) if s > 0], axis=0), labels, task)
         gain = compare(kept, average, names=(_shown(names, weights), _shown(names, shares)), measure=measure,
                        margin=AVERAGE_MARGIN)
         if gain.kept == "second":

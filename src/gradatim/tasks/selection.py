@@ -90,7 +90,7 @@ def best_single(
     kept, last = order[0], None
     for place in order[1:]:
         same = np.array_equal(np.isfinite(losses[place]), np.isfinite(losses[kept]))
-        alike = ranks[place] <= 1 and ranks[kept] == 0 or ranks[place] == ranks[kept] and same
+        alike = (ranks[place] <= 1 and ranks[kept] == 0) or (ranks[place] == ranks[kept] and same)
         found = compare(losses[kept], losses[place], names=(names[kept], names[place]), measure=measure,
                         margin=0.0 if alike else MARGIN)
         if found.rows and (found.kept == "second" or last is None or not alike):
