@@ -28,7 +28,9 @@ class SmallSet:
     draw: Callable[[int, np.random.Generator], tuple[pl.DataFrame, pl.DataFrame]]
 
 
-def _gaussians(gap: float, columns: int, classes: int = 2, spoiled: float = 0.0) -> Callable[..., tuple[pl.DataFrame, ...]]:
+def _gaussians(
+    gap: float, columns: int, classes: int = 2, spoiled: float = 0.0
+) -> Callable[..., tuple[pl.DataFrame, ...]]:
     """Unit Gaussians whose means lie `gap` apart along axes; a share of the labels is drawn anew."""
 
     def draw(rows: int, random: np.random.Generator) -> tuple[pl.DataFrame, ...]:

@@ -291,7 +291,7 @@ def test_advice_never_contradicts_the_scores(metric: str) -> None:
         if cause in ("bias", "both"):
             assert train > small and held > small
         if cause in ("variance", "both"):
-            assert held > train and "carry over" in text or cause == "both"
+            assert held > train and ("carry over" in text or cause == "both")
         assert ("worse than the baseline" in text) == (cause == "no room" and held > start)
         assert "variance -" not in text and "bias -" not in text
     assert advice(1.0, 1.0, 1.0, metric="accuracy")["sentences"][1].startswith("No error on the training rows")

@@ -76,7 +76,8 @@ def advice(
     else:
         cause = "small"
     gaps = {"training": training, "development": development, "baseline": baseline, "human": human}
-    sentences = [_gap_sentence(gaps, metric, bias, variance), _verdict(cause, bias, variance, metric, dev > start), FIRST[cause]]
+    sentences = [_gap_sentence(gaps, metric, bias, variance), _verdict(cause, bias, variance, metric, dev > start),
+                 FIRST[cause]]
     if human is None and cause in ("bias", "both"):
         sentences.append("Without a human score, part of what is called bias may be unavoidable: "
                          "judge a hundred rows yourself.")
@@ -91,9 +92,9 @@ def _gap_sentence(gaps: dict[str, float | None], metric: str, bias: float, varia
 def _verdict(cause: str, bias: float, variance: float, metric: str, worse: bool) -> str:
     sizes = f"avoidable bias {_show(max(bias, 0.0), metric)}, variance {_show(max(variance, 0.0), metric)}"
     return {
-        "perfect": "No error on the training rows and none on rows that were not seen: nothing is left to improve here.",
-        "no room": "The baseline makes no error that could be avoided, so bias and variance have nothing to be measured "
-                   "against" + ("; the model is worse than the baseline." if worse else "."),
+        "perfect": "No error on the training rows and none on rows that were not seen: nothing is left to improve.",
+        "no room": "The baseline makes no error that could be avoided, so bias and variance have nothing to be "
+                   "measured against" + ("; the model is worse than the baseline." if worse else "."),
         "no signal": "The model hardly does better than the baseline, even on its training rows.",
         "bias": f"Bias is the larger part of the error ({sizes}): the model does not fit its own training rows.",
         "variance": f"Variance is the larger part of the error ({sizes}): what is learned does not carry over.",

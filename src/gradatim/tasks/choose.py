@@ -170,9 +170,9 @@ def verdict_on_network(candidates: Sequence[Candidate], labels: np.ndarray, task
         return ""
     rival, theirs = min(shared, key=lambda pair: np.nanmean(np.where(np.isfinite(own), pair[1], np.nan)))
     found = compare(theirs, own)
-    beats = found.kept == "second"
+    beats, lower = found.kept == "second", "lower" if found.difference > 0 else "higher"
     return (f"the network {'beats' if beats else 'does not beat'} the best baseline ({rival.name}) on the "
-            f"{found.rows} development rows that both answered: loss {'lower' if found.difference > 0 else 'higher'} by "
+            f"{found.rows} development rows that both answered: loss {lower} by "
             f"{abs(found.difference):.4f} ± {found.error:.4f}"
             + (", no more than chance" if found.tie else "")
             + ("" if beats else "; averaged with the others it helps" if network.weight > 0 else "; it is left out"))

@@ -73,8 +73,8 @@ def check_metric(name: str | None, task: str, classes: int | None = None) -> Non
     allowed = [key for key, metric in METRICS.items() if metric.task == task and key not in (*binary, *top)]
     if name is not None and name in (*binary, *top) and METRICS[name].task == task:
         wanted = f"at least {TOP5_FROM_CLASSES}" if name in top else "two"
-        raise GradatimError(f"--metric {name}: expected a target of {wanted} classes, received one of {classes}; choose "
-                            f"among {', '.join(allowed)}")
+        raise GradatimError(f"--metric {name}: expected a target of {wanted} classes, received one of {classes}; "
+                            f"choose among {', '.join(allowed)}")
     if name is not None and name not in allowed:
         kind = task if not classes else f"{task} with {classes} classes"
         raise GradatimError(f"--metric: expected one of {', '.join(allowed)} for {kind}, received '{name}'")

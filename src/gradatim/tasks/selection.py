@@ -58,7 +58,8 @@ def compare(
     gains = first[both] - second[both]
     rows = len(gains)
     if rows == 0:
-        return Verdict(0.0, np.inf, -np.inf, np.inf, 0, True, "first", f"{names[0]} and {names[1]} answered no row both")
+        why = f"{names[0]} is kept: {names[1]} answered none of its rows"
+        return Verdict(0.0, np.inf, -np.inf, np.inf, 0, True, "first", why)
     margin = margin if both.sum() == max(np.isfinite(first).sum(), np.isfinite(second).sum()) else FEWER_ROWS * margin
     gain = float(gains.mean())
     error = float(gains.std() / max(rows - 1, 1) ** 0.5)
