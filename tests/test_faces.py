@@ -1,17 +1,21 @@
 """The face of scikit-learn: clone, parameters, pipelines, cross-validation, frames of all kinds, errors."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 from PIL import Image
+from scipy import sparse
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import gradatim as gd
 from gradatim.errors import DataError, GradatimError
@@ -90,7 +94,8 @@ def test_arrays_pipelines_and_strings(frame: pd.DataFrame, labels: np.ndarray) -
     assert drop[-1].feature_names_in_.tolist() == ["x"]
     mixed = frame.to_numpy(dtype=object)
     model = gd.Classifier(**QUICK).fit(mixed, labels)
-    assert model.feature_names_in_.tolist() == ["x0", "x1"] and len(model.predict(mixed[:3])) == 3
+    assert model.n_features_in_ == 2 and not hasattr(model, "feature_names_in_") and len(model.predict(mixed[:3])) == 3
+    assert len(model.predict(mixed[:3].tolist())) == 3 and model.run_.artifact.schema["x1"].kind == "category"
 
 
 def test_cross_validation_and_grids(frame: pd.DataFrame, labels: np.ndarray) -> None:
@@ -140,8 +145,67 @@ def test_errors_say_what_to_do(fitted: gd.Classifier, frame: pd.DataFrame, label
         gd.Classifier(**QUICK).fit(frame, ["same"] * 60)
     with pytest.raises(GradatimError, match="rmse"):
         gd.Classifier(metric="rmse", **QUICK).fit(frame, labels)
-    with pytest.raises(DataError, match="frame"):
-        gd.Classifier(**QUICK).fit([[1, 2]], [0])
+    for rows, target, words in (
+        ([[1, 2]], [0], "1 sample"), ([[1, 2], [3]], [0, 1], "one length"), (object(), [0], "frame"),
+        (frame, [("a", 1)] * 60, "received a tuple"),
+        (frame, np.array(["a", 1] * 30, dtype=object), "one type, received int and str"),
+        (frame["x"], labels, "received 1D array"), (sparse.eye(60, format="csr"), labels, "sparse"),
+        (frame[:0], [], "expected rows"), (frame.set_axis(["a", "a"], axis=1), labels, "each column name once"),
+    ):
+        with pytest.raises(DataError, match=words):
+            gd.Classifier(**QUICK).fit(rows, target)
+
+
+LABELS: dict[str, Any] = {
+    "texts of numbers": ["10", "2"], "mixed case": ["b", "A"], "whole": [10, 2], "float": [0.5, 10.0, -1.0],
+    "bool": [True, False], "dates": np.array(["2024-02-01", "2023-12-31"], dtype="datetime64[D]"),
+    "alike": ["1", "01", "1.0", ""], "objects": np.array([3, 1, 2], dtype=object),
+}
+
+
+@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+def test_columns_of_probabilities_are_in_the_order_of_numpy(labels: Any) -> None:
+    target = np.asarray(labels)[np.arange(60) % len(labels)]
+    frame = pd.DataFrame({"x": (np.arange(60) % len(labels)) * 7.0 + np.linspace(0, 1, 60)})
+    model = gd.Classifier(**QUICK).fit(frame, target)
+    classes = np.unique(target.astype(int) if target.dtype == object else target)
+    assert model.classes_.dtype == classes.dtype and np.array_equal(model.classes_, classes)
+    said = model.predict(frame)
+    assert said.dtype == classes.dtype and (said == target).mean() > 0.9
+    assert np.array_equal(said, classes[model.predict_proba(frame).argmax(axis=1)])
+
+
+def test_scores_by_probability_are_those_of_a_logistic_regression() -> None:
+    noise = np.random.default_rng(0)
+    x = noise.normal(size=(400, 2))
+    target = np.where(x[:, 0] + 0.7 * noise.normal(size=400) > 0, "10", "2")
+    for scoring, margin in (("roc_auc", 0.1), ("neg_log_loss", 0.3)):
+        ours = cross_val_score(gd.Classifier(**QUICK), x, target, cv=2, scoring=scoring).mean()
+        theirs = cross_val_score(LogisticRegression(), x, target, cv=2, scoring=scoring).mean()
+        assert ours > theirs - margin
+
+
+LEAN = ("check_estimator_sparse_tag", "check_estimators_unfitted", "check_no_attributes_set_in_init", "check_fit1d",
+        "check_complex_data", "check_classifiers_regression_target", "check_supervised_y_no_nan", "check_fit2d_1sample",
+        "check_requires_y_none", "check_estimators_empty_data_messages", "check_n_features_in", "check_supervised_y_2d",
+        "check_estimator_sparse_matrix", "check_classifiers_one_label")
+
+
+def checks_of_sklearn() -> list[Any]:
+    """Each check of scikit-learn on each face; those that fit often are slow, pickling is not offered."""
+    found = []
+    for model in (gd.Classifier(epochs=1, minutes=0.02), gd.Regressor(epochs=1, minutes=0.02)):
+        for instance, check in estimator_checks_generator(model):
+            name = check.func.__name__
+            marks = [] if name in LEAN else [pytest.mark.slow]
+            found.append(pytest.param(instance, check, marks=marks, id=f"{type(model).__name__}-{name}"))
+    return found
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("model, check", [c for c in checks_of_sklearn() if "pickle" not in str(c.id)])
+def test_the_checks_of_scikit_learn(model: Any, check: Any) -> None:
+    check(model)
 
 
 def test_missing_labels_are_left_out(frame: pd.DataFrame, labels: np.ndarray) -> None:

@@ -83,7 +83,8 @@ def test_missing_spellings(text: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["abc", "1.2.3", "1,2,3", "1 2", "12 kg", "1,23.4", "(5", "5)", "--5", "-(-5", "inf",
-                                  "#DIV/0!", "#WERT!", "-1.#IND", "#tag", "1e999", "2024-01-31", "1" * 70, float("inf"), [1], {"a": 1}])
+                                  "#DIV/0!", "#WERT!", "-1.#IND", "#tag", "1e999", "2024-01-31", "1" * 70, float("inf"),
+                                  [1], {"a": 1}])
 def test_what_is_no_number(text: object) -> None:
     with pytest.raises(CellError) as caught:
         parse_number(text)
