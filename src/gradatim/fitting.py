@@ -42,7 +42,8 @@ from gradatim.tasks.worth import ledger_of
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
 Claim = Callable[[], Path | None]
-REPORT_SHARE = 0.12  # of the minutes is kept for score, ledger and report
+REPORT_SHARE, MOST_REPORT_SHARE = 0.12, 0.3  # of the minutes is kept for score, ledger and report
+REPORT_SECONDS = 2.5  # that they take the processor at least
 
 
 @dataclass(slots=True)
@@ -115,7 +116,7 @@ def _by_line(ground: Ground, name: str) -> Fitting:
     with resumable(folder, request):
         memo = _opened_memo(ground, folder)
         _ready_machine(request, ground.say)
-        budget = replace(clock, seconds=clock.seconds * (1 - REPORT_SHARE))
+        budget = replace(clock, seconds=clock.seconds - _report_seconds(clock))
         fitted: Fitted = line.fit_line(Job(
             Source(table, ground.problems, progress=ground.progress), ground.schema, split,
             options_of(name, request.options), request.seed, request.epochs, request.metric, budget, memo, ground.say,
@@ -200,17 +201,23 @@ def _train(
     memo = _opened_memo(ground, folder)
     _ready_machine(request, say)
     inputs = Source(ground.table, ground.problems, progress=ground.progress)
-    share = 1 - REPORT_SHARE if request.ledger != "refit" else 0.5
-    budget = replace(clock, seconds=clock.seconds * share)
+    kept = _report_seconds(clock) if request.ledger != "refit" else 0.5 * clock.seconds
+    budget = replace(clock, seconds=clock.seconds - kept)
     threads = torch.get_num_threads()
     try:
         outcome = fit_supervised(inputs, chosen, split, task, choices, clock=budget, memo=memo, say=say)
     finally:
         torch.set_num_threads(threads)  # the plan may have taken fewer; the caller's other work shall not
     clock.parts |= budget.parts
-    ledger = ledger_of(outcome, inputs, chosen, split, choices, how=request.ledger, say=say,
-                       seconds=clock.left(share_kept=0.05))
+    ledger = ledger_of(outcome, inputs, chosen, split, choices, how=request.ledger, say=say, memo=memo,
+                       clock=clock)
     return outcome, ledger
+
+
+def _report_seconds(clock: Clock) -> float:
+    """Seconds to keep for score, ledger and report: a share of the time, more where it is short or the machine busy."""
+    share = REPORT_SECONDS * clock.slowness() / clock.seconds
+    return clock.seconds * min(max(REPORT_SHARE, share), MOST_REPORT_SHARE)
 
 
 def _provenance(request: Request, table: Table) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Clock:
     seconds: float
     started: float = field(default_factory=time.perf_counter)
     parts: dict[str, float] = field(default_factory=dict)
+    processor_started: float = field(default_factory=time.process_time)
 
     def elapsed(self) -> float:
         """Seconds since the start."""
@@ -60,6 +61,10 @@ class Clock:
     def left(self, *, share_kept: float = 0.0) -> float:
         """Seconds left, less a share of the whole that is kept back; never negative."""
         return max(0.0, self.seconds * (1 - share_kept) - self.elapsed())
+
+    def slowness(self) -> float:
+        """Seconds that have passed for each second that the processor worked for us: above 1 on a busy machine."""
+        return max(1.0, self.elapsed() / max(time.process_time() - self.processor_started, 1e-3))
 
     def note(self, part: str, seconds: float) -> None:
         """Book seconds on a part of the work."""

@@ -1,7 +1,8 @@
 """The modality ledger of a run: each input alone, left out, shuffled, on test rows, with what it costs to read.
 
 `masked`: cells are taken away from the table; networks and trees answer as they are (networks met absent inputs in
-training), linear heads are fitted again on the inputs that are left. `refit`: everything is fitted again without.
+training), linear models are fitted again on the inputs that are left, where the time holds it. `refit`: everything is
+fitted again without.
 """
 
 import time
@@ -23,6 +24,9 @@ from gradatim.tasks.source import Source, hide, shuffle
 from gradatim.tasks.supervised import Choices, Outcome, fit_supervised
 
 MOST_ROWS = 1000
+PROBED_ROWS, FEWEST_ROWS = 32, 50
+MASKED_SHARE, REFIT_SHARE = 0.5, 0.85  # of the time that is left; the rest is for the report
+LEAST_SHARE = 0.06  # of the whole time is taken for a ledger even where nothing is left
 MOST_COLUMNS = 8  # table columns beyond these share one entry: they are left out of the ledger and named in a note
 
 
@@ -34,10 +38,15 @@ def ledger_of(
     choices: Choices,
     *,
     how: str,
-    seconds: float,
+    clock: Clock,
+    memo: Memo,
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    """The entries of the ledger, see `gradatim.evaluate.ledger`; none when there are no test rows."""
+    """The entries of the ledger, see `gradatim.evaluate.ledger`; none when there are no test rows.
+
+    Where the time that is left does not hold it, linear models are not fitted again, or fewer test rows are answered,
+    or there is no ledger; the outcome's notes say so. Stored decisions.
+    """
     columns = list(outcome.scored.columns)
     if how == "none" or not columns or len(outcome.test_rows) == 0:
         return []
@@ -50,15 +59,26 @@ def ledger_of(
         """'Alone' hides the columns that the ledger has no room for as well."""
         return hidden | unlisted if len(hidden) == len(columns) - 1 > 1 else hidden
 
-    rows = outcome.test_rows[:MOST_ROWS]
+    share = REFIT_SHARE if how == "refit" else MASKED_SHARE
+    seconds = max(share * clock.left(), LEAST_SHARE * clock.seconds)
+    most = memo.decide("ledger rows", lambda: _rows_in_time(outcome, source, columns, seconds, choices))
+    if most == 0:
+        outcome.notes.append("what each input is worth was not measured: there was no time; give more --minutes")
+        return []
+    rows = outcome.test_rows[:most]
     labels = outcome.test_labels[: len(rows)]
     table = source.table.take(rows)
+    began = time.perf_counter()
     if how == "refit":
-        predict = _refitting(outcome, source, schema, split, choices, table, seconds / (1 + 2 * len(columns)))
+        predict = _refitting(outcome, source, schema, split, choices, table, memo, seconds / (1 + 2 * len(columns)))
     else:
         hidden_sets = [complete(hidden) for hidden in _hidden_sets(columns)]
-        predict = _masking(outcome, source, schema, choices, table, hidden_sets)
-    began = time.perf_counter()
+        again = memo.decide("ledger of refitted linear models",
+                            lambda: _refits_in_time(outcome, hidden_sets, seconds, choices))
+        if not again:
+            outcome.notes.append("what each input is worth: there was no time to fit the linear models again without "
+                                 "it; they answered with its cells missing")
+        predict = _masking(outcome, source, schema, choices, table, hidden_sets if again else None)
 
     def shown(hidden: frozenset[str], shuffled: Mapping[str, np.ndarray]) -> np.ndarray:
         return predict(complete(hidden), shuffled)
@@ -70,8 +90,10 @@ def ledger_of(
 
 def _masking(
     outcome: Outcome, source: Source, schema: Schema, choices: Choices, table: Table,
-    hidden_sets: Sequence[frozenset[str]],
+    hidden_sets: Sequence[frozenset[str]] | None,
 ) -> Any:
+    """Answers with cells taken away; linear models fitted again without the hidden columns, unless hidden_sets is None.
+    """
     fitted_without: dict[frozenset[str], Ensemble] = {}
 
     def without(hidden: frozenset[str]) -> Ensemble:
@@ -83,14 +105,42 @@ def _masking(
             fitted_without[relevant] = replace(outcome.scored, members=members)
         return fitted_without[relevant]
 
-    for hidden in hidden_sets:
+    for hidden in hidden_sets or ():
         without(hidden)  # before the clock of an entry runs
 
     def predict(hidden: frozenset[str], shuffled: Mapping[str, np.ndarray]) -> np.ndarray:
         shown = shuffle(hide(table, hidden), shuffled)
-        return without(hidden).answer(Source(shown))
+        return (outcome.scored if hidden_sets is None else without(hidden)).answer(Source(shown))
 
     return predict
+
+
+def _rows_in_time(
+    outcome: Outcome, source: Source, columns: Sequence[str], seconds: float, choices: Choices
+) -> int:
+    """How many test rows half of the seconds hold for every entry, by the time that some take; 0: under FEWEST_ROWS."""
+    rows = min(len(outcome.test_rows), MOST_ROWS)
+    if choices.epochs is not None:
+        return rows
+    probe = outcome.test_rows[:PROBED_ROWS]
+    outcome.scored.answer(Source(source.table.take(probe)))  # pays for caches and compilation
+    began = time.perf_counter()
+    outcome.scored.answer(Source(source.table.take(probe)))
+    each = (time.perf_counter() - began) / len(probe)
+    entries = 2 + (3 if len(columns) > 1 else 1) * len(columns)
+    fitting = int(0.5 * seconds / (entries * max(each, 1e-9)))
+    return 0 if fitting < min(rows, FEWEST_ROWS) else min(rows, fitting)
+
+
+def _refits_in_time(
+    outcome: Outcome, hidden_sets: Sequence[frozenset[str]], seconds: float, choices: Choices
+) -> bool:
+    """Whether half of the seconds hold fits of the linear models without each set of columns."""
+    if choices.epochs is not None or choices.estimator:
+        return True
+    fits = sum(candidate.seconds * sum(bool(hidden & set(candidate.columns)) for hidden in set(hidden_sets))
+               for candidate in outcome.candidates if candidate.weight > 0 and candidate.kind in ("head", "frozen"))
+    return fits <= 0.5 * seconds
 
 
 def _hidden_sets(columns: Sequence[str]) -> list[frozenset[str]]:
@@ -117,16 +167,18 @@ def _member_without(
 
 
 def _refitting(
-    outcome: Outcome, source: Source, schema: Schema, split: Split, choices: Choices, table: Table, seconds: float
+    outcome: Outcome, source: Source, schema: Schema, split: Split, choices: Choices, table: Table, memo: Memo,
+    seconds: float,
 ) -> Any:
     found: dict[frozenset[str], Ensemble] = {frozenset(): outcome.scored}
 
     def predict(hidden: frozenset[str], shuffled: Mapping[str, np.ndarray]) -> np.ndarray:
         if hidden not in found:
             columns = tuple(replace(c, role="ignore") if c.name in hidden else c for c in schema.columns)
+            again_memo = Memo.open(memo.stage(f"ledger-{len(found)}"))  # entries come in the same order again
             again = fit_supervised(
                 source, replace(schema, columns=columns), split, outcome.task, choices, clock=Clock(seconds),
-                memo=Memo(), say=lambda line: None, final=False,
+                memo=again_memo, say=lambda line: None, final=False,
             )
             found[hidden] = again.scored
         return found[hidden].answer(Source(shuffle(hide(table, hidden), shuffled)))
