@@ -12,7 +12,7 @@ from gradatim.data.table import Table
 from gradatim.errors import ArtifactError, GradatimError
 from gradatim.problems import Problems
 from gradatim.run import fit, load
-from gradatim.tasks.forecasting_line import MODELS
+from gradatim.tasks.forecasting_fits import MODELS
 from gradatim.tasks.forecasting_members import LOCAL, local_quantiles, newest_apart, normalised
 from gradatim.tasks.source import Source
 

@@ -14,12 +14,12 @@ from gradatim.data.forecast_series import GATHER
 from gradatim.errors import GradatimError
 from gradatim.estimators.ngram import MOST_ORDER
 from gradatim.models.sequence.attention_translator import LOOKS
-from gradatim.nn.recurrent import GATES
+from gradatim.nn.recurrent.layers import GATES
 from gradatim.request import Request
 from gradatim.tasks import TASKS, language_members, tagging_line, translation_network
 from gradatim.tasks.declared import DECLARED
 from gradatim.tasks.forecasting import LONGEST_CONTEXT, LONGEST_HORIZON
-from gradatim.tasks.forecasting_line import MODELS
+from gradatim.tasks.forecasting_fits import MODELS
 from gradatim.tasks.options import GENERAL
 
 WORDS = pl.DataFrame({"tokens": ['["a", "b"]', '["c"]'] * 10, "tags": ['["X", "Y"]', '["X"]'] * 10})

@@ -32,7 +32,8 @@ TITLES = {"naive": "naive", "seasonal_naive": "seasonal naive", "drift": "drift"
 HELD_SHARE = 0.15  # of the newest windows tell how far off ridge and trees are
 TREE_LAGS = 24
 MOST_TREE_ROWS, MOST_RIDGE_ROWS = 60_000, 20_000
-TREES = {"learning_rate": 0.1, "max_iter": 400, "n_iter_no_change": 20}
+MOST_TREES = 400
+TREES = {"learning_rate": 0.1, "n_iter_no_change": 20}
 
 
 class Forecaster(Protocol):
@@ -237,7 +238,9 @@ class TreesMember:
         return self.task.known_names
 
     @classmethod
-    def fit(cls, gatherer: Gatherer, windows: Windows, ends: np.ndarray, task: Any) -> "TreesMember":
+    def fit(
+        cls, gatherer: Gatherer, windows: Windows, ends: np.ndarray, task: Any, *, most_trees: int = MOST_TREES
+    ) -> "TreesMember":
         """Fit to windows whose horizons lie before `ends` (S,); the newest ones, held out, tell the spread."""
         windows = windows.take(np.sort(task.draw("trees", len(windows), max(MOST_TREE_ROWS // task.horizon, 50))))
         older, newest = newest_apart(windows, ends, task.horizon)
@@ -253,7 +256,8 @@ class TreesMember:
             return matrix[index[known]], wanted[known], index[known] % task.horizon
 
         small = len(windows) * task.horizon < 5000
-        few: dict[str, Any] = {**TREES, **({"min_samples_leaf": 10, "max_leaf_nodes": 15} if small else {})}
+        few: dict[str, Any] = {**TREES, "max_iter": most_trees,
+                               **({"min_samples_leaf": 10, "max_leaf_nodes": 15} if small else {})}
         features, wanted, _ = rows_of(older)
         first = BoostedTreesRegressor(random_state=task.seed, **few).fit(features, wanted)
         features, wanted, steps = rows_of(newest)

@@ -22,7 +22,7 @@ from gradatim.tasks.forecasting import ensemble_forecast
 from gradatim.tasks.members import Ensemble
 
 if TYPE_CHECKING:
-    from gradatim.tasks.forecasting_line import Line
+    from gradatim.tasks.forecasting_fits import Line
 
 PLOTS, LISTED_SERIES, LISTED_STEPS = 4, 20, 24
 RESIDUAL_SERIES, RESIDUAL_ORIGINS, RESIDUAL_LAGS = 5, 80, 24

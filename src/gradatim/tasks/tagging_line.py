@@ -109,7 +109,8 @@ class _Line:
     plans: dict[str, Any] = field(default_factory=dict)
     forecast: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)  # networks that were not trained again
+    kept: list[str] = field(default_factory=list)  # candidates that were not fitted again
+    crf_seconds: float = 0.0  # forecast of fitting the CRF again on all rows
     why: str = ""
     verdict: str = ""
 
@@ -180,8 +181,19 @@ class _Line:
         _, crf, strength, took = best
         self.job.say(f"  CRF on features: {len(crf.keys):,} features, penalty {strength:g}, {took:.1f} s")
         self._add("CRF on features", crf, crf.marginals, took,
-                  lambda: (fit_crf(*self._of(self._all()), classes, column=self.corpus.column, strength=strength),),
-                  note=f"{len(crf.keys):,} features, penalty {strength:g}")
+                  lambda: (self._crf_again(crf, strength),), note=f"{len(crf.keys):,} features, penalty {strength:g}")
+        self.crf_seconds = took * len(self._all()) / len(self.parts["train"])
+
+    def _crf_again(self, scored: FeatureCRF, strength: float) -> FeatureCRF:
+        """The CRF fitted again on all rows; as it was scored where there is no time."""
+        name = "CRF on features"
+        if not self._in_time(f"refit of {name}", self.crf_seconds, 1.0):
+            self._keep(name, "there was no time to fit it again on all rows")
+            return scored
+        began = time.perf_counter()
+        crf = fit_crf(*self._of(self._all()), len(self.task.codec.tags), column=self.corpus.column, strength=strength)
+        self.job.clock.note(name, time.perf_counter() - began)
+        return crf
 
     def _in_time(self, what: str, seconds: float, share: float) -> bool:
         """Whether something that needs so many seconds may still be done; a stored decision, yes for fixed epochs."""
@@ -189,14 +201,15 @@ class _Line:
                                          or seconds <= share * self.job.clock.left()))
 
     def train(self, model: str) -> None:
-        """A network; its share of the time leaves as much for the refit as its rows need."""
-        left = self.job.clock.left(share_kept=1 - NETWORK_SHARE)
+        """A network; its share of the time leaves as much for its refit and the CRF's as their rows need."""
+        left = max(self.job.clock.left(share_kept=1 - NETWORK_SHARE) - self.crf_seconds, 0.0)
         asked = MODELS[self.job.options["model"]]
         more = len(self._all()) / len(self.parts["train"])
         others = len(asked) - asked.index(model) - 1
         name = f"{model} tagger"
         trained = train_tagger(self.job, self.task, self.corpus, self.parts["train"], self.parts["development"],
-                               model=model, name=name, seconds=left / (1 + more) / (1 + others), after=more + others)
+                               model=model, name=name, seconds=left / (1 + more) / (1 + others),
+                               after=more + others, reserved=self.crf_seconds)
         self._tell(trained)
         self._add(name, trained.member, trained.member.answered, trained.result.history.actual["total_seconds"],
                   lambda: (self._trained_again(model, trained),),
@@ -208,21 +221,21 @@ class _Line:
         name, rows = trained.result.name, self._all()
         plan = trained.plan_for(len(rows))
         if not self._in_time(f"refit of {name}", REFIT_SHARE * plan.forecast["total_seconds"], 1.0):
-            return self._kept(trained, "there was no time to train it again on all rows")
+            self._keep(name, "there was no time to train it again on all rows")
+            return trained.member
         again = train_again(self.job, self.task, self.corpus, rows, model=model, name=f"{name} on all rows", plan=plan)
         self._tell(again)
         if not again.result.finished:
-            return self._kept(trained, "its training on all rows did not come to its end")
+            self._keep(name, "its training on all rows did not come to its end")
+            return trained.member
         self.notes.append(f"{name}: trained again on all {len(rows):,} rows for {plan.epochs} epochs, the best of the "
                           "choice")
         return again.member
 
-    def _kept(self, trained: Trained, why: str) -> Any:
-        name = trained.result.name
+    def _keep(self, name: str, why: str) -> None:
         self.kept.append(name)
         self.notes.append(f"{name}: kept as it was scored, {why}")
         self.job.say(f"  {self.notes[-1]}")
-        return trained.member
 
     def average(self) -> None:
         """The CRF and each network with equal weights: what one knows of spelling the other knows of context."""

@@ -67,16 +67,17 @@ class Corpus:
 
 def train_tagger(
     job: Job, task: Tagging, corpus: Corpus, rows: np.ndarray, held: np.ndarray, *, model: str, name: str,
-    seconds: float, after: float,
+    seconds: float, after: float, reserved: float = 0.0,
 ) -> Trained:
     """Train on `rows`, watching some of `held`, as long as fits into the seconds.
 
-    after: seconds to come after it (other networks, a refit) for each second that it is forecast to need.
+    after: seconds to come after it (other networks, a refit) for each second that it is forecast to need; reserved:
+    seconds for the rest.
     """
     stage = _Stage.of(job, task, corpus, rows, model)
     plan = Plan.from_json(job.memo.decide(f"plan of {name}", lambda: stage.plan(held, seconds).to_json()))
     job.say(f"  plan of {name}: " + "; ".join(plan.reasons))
-    return stage.trained(plan, held, name, reserved=after * plan.forecast["total_seconds"])
+    return stage.trained(plan, held, name, reserved=reserved + after * plan.forecast["total_seconds"])
 
 
 def train_again(
