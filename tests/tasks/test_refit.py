@@ -8,9 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from PIL import Image
 
+from gradatim.data.codecs.image import ImageCodec
+from gradatim.data.codecs.text import TextCodec
 from gradatim.run import fit, load
-from gradatim.tasks.refit import final_members
+from gradatim.tasks.choose import weigh
+from gradatim.tasks.refit import final_members, scored_members
 from gradatim.tasks.training import NetworkTrainer
 from gradatim.train.plan import Plan
 from gradatim.train.steps import Supervised
@@ -23,14 +27,17 @@ def crossed(rows: int = 400) -> pl.DataFrame:
     return pl.DataFrame({**{name: x[:, place] for place, name in enumerate("abcd")}, "y": np.where(y, "yes", "no")})
 
 
-def planned(epochs: int) -> dict[str, Any]:
+def planned(epochs: int, networks: int) -> dict[str, Any]:
     """A decision on the network that no clock has made."""
     plan = Plan(epochs, 20, 16, optimizer="muon", learning_rate=0.02, weight_decay=0.05,
                 forecast={"seconds_per_step": 0.01, "evaluation_seconds": 0.0, "total_seconds": 0.2 * epochs})
-    return {"networks": 1, "keep": False, "plan": plan.to_json(), "why": "as the test wants it"}
+    return {"networks": networks, "keep": False, "plan": plan.to_json(), "why": "as the test wants it"}
 
 
-@pytest.mark.parametrize(("epochs", "refit"), [(10, "slow"), (10, "infinite"), (10, "no time"), (1, "no time")])
+@pytest.mark.parametrize(("epochs", "refit"), [
+    (10, "slow"), (1, "no time"), pytest.param(10, "infinite", marks=pytest.mark.slow),
+    pytest.param(10, "no time", marks=pytest.mark.slow),
+])
 def test_a_refit_without_time_leaves_what_was_scored(
     epochs: int, refit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,7 +61,7 @@ def test_a_refit_without_time_leaves_what_was_scored(
         line.clock.started -= line.clock.seconds
         return final_members(line, used, scored)
 
-    monkeypatch.setattr("gradatim.tasks.training.decide", lambda *_: planned(epochs))
+    monkeypatch.setattr("gradatim.tasks.training.decide", lambda *_: planned(epochs, 3 if epochs > 1 else 1))
     if refit != "no time":
         monkeypatch.setattr(NetworkTrainer, "train", hurried)
     else:
@@ -72,3 +79,41 @@ def test_a_refit_without_time_leaves_what_was_scored(
     assert again["metrics"]["accuracy"]["value"] == run.facts["score"]["value"]
     assert again["metrics"]["log_loss"]["value"] == pytest.approx(
         run.facts["scores"]["metrics"]["log_loss"]["value"], abs=1e-9)
+
+
+def test_nothing_is_decoded_again_for_the_answers_after_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Constant, linear models, trees and network all answer test and training rows from what is decoded already."""
+    random = np.random.default_rng(3)
+    rows = []
+    for number in range(90):
+        name = f"{number}.png"
+        Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / name)
+        rows.append({"picture": name, "note": f"word{number % 7} of {number}", "size": 1.5 * (number % 13),
+                     "width": 0.1 * number, "y": "ab"[number % 2]})
+    pl.DataFrame(rows).write_csv(tmp_path / "train.csv")
+    decoded, counts = list[Any](), list[int]()
+    for codec in (ImageCodec, TextCodec):
+        whole = codec.encode
+        monkeypatch.setattr(codec, "encode", lambda self, cell, folder=None, whole=whole: (
+            decoded.append(cell), whole(self, cell, folder))[1])
+
+    def all_used(candidates: Any, labels: Any, task: Any) -> Any:
+        why, _ = weigh(candidates, labels, task)
+        for candidate in candidates:
+            candidate.weight = 1 / len(candidates)
+        return why, np.logical_and.reduce([candidate.answered() for candidate in candidates])
+
+    def counted(function: Any) -> Any:
+        return lambda *given: (counts.append(len(decoded)), function(*given), counts.append(len(decoded)))[1]
+
+    monkeypatch.setattr("gradatim.tasks.supervised.weigh", all_used)
+    monkeypatch.setattr("gradatim.tasks.supervised.scored_members", counted(scored_members))
+    monkeypatch.setattr("gradatim.tasks.supervised.final_members", counted(final_members))
+    run = fit(str(tmp_path / "train.csv"), target="y", epochs=1, ledger="none")
+    kinds = {entry["name"].split(" on ")[0] for entry in run.facts["candidates"] if entry["chosen"]}
+    assert kinds == {"majority", "linear head", "boosted trees", "network"}
+    assert len(run.facts["test_predictions"]["rows"]) > 10
+    assert counts[1] > 90, "the cells were counted"
+    assert counts[2] == counts[1], "cells decoded between the fit of the members and the refit"
