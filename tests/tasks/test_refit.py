@@ -1,5 +1,6 @@
 """What is scored is what is saved, also when the time for the refit runs out; nothing is decoded twice for it."""
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from PIL import Image
 
 from gradatim.data.codecs.image import ImageCodec
 from gradatim.data.codecs.text import TextCodec
-from gradatim.run import fit, load
+from gradatim.run import fit, load, resume
 from gradatim.tasks.choose import weigh
 from gradatim.tasks.refit import final_members, scored_members
 from gradatim.tasks.training import NetworkTrainer
 from gradatim.train.plan import Plan
 from gradatim.train.steps import Supervised
+from killing import same_files
 
 
 def crossed(rows: int = 400) -> pl.DataFrame:
@@ -29,8 +31,8 @@ def crossed(rows: int = 400) -> pl.DataFrame:
 
 def planned(epochs: int, networks: int) -> dict[str, Any]:
     """A decision on the network that no clock has made."""
-    plan = Plan(epochs, 20, 16, optimizer="muon", learning_rate=0.02, weight_decay=0.05,
-                forecast={"seconds_per_step": 0.01, "evaluation_seconds": 0.0, "total_seconds": 0.2 * epochs})
+    plan = Plan(epochs, 16, 16, optimizer="muon", learning_rate=0.02, weight_decay=0.05,
+                forecast={"seconds_per_step": 0.01, "evaluation_seconds": 0.0, "total_seconds": 0.16 * epochs})
     return {"networks": networks, "keep": False, "plan": plan.to_json(), "why": "as the test wants it"}
 
 
@@ -117,3 +119,38 @@ def test_nothing_is_decoded_again_for_the_answers_after_training(
     assert len(run.facts["test_predictions"]["rows"]) > 10
     assert counts[1] > 90, "the cells were counted"
     assert counts[2] == counts[1], "cells decoded between the fit of the members and the refit"
+
+
+@pytest.mark.slow
+def test_a_fit_killed_after_a_shortening_and_resumed_ends_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in slow steps with 24 s left for them and all that follows; resumed with and without the checkpoint."""
+    crossed().write_csv(tmp_path / "train.csv")
+    train, step = NetworkTrainer.train, Supervised.__call__
+
+    def hurried(self: NetworkTrainer, name: str, *arguments: Any) -> Any:
+        self.line.clock.started = time.perf_counter() - 0.98 * self.line.clock.seconds + 24.0
+        return train(self, name, *arguments)
+
+    def slow(self: Supervised, batch: Any) -> dict[str, torch.Tensor]:
+        if self.taken == 45:
+            raise KeyboardInterrupt
+        time.sleep(0.02)
+        return step(self, batch)
+
+    monkeypatch.setattr("gradatim.tasks.training.decide", lambda *_: planned(10, 3))
+    with monkeypatch.context() as patch:
+        patch.setattr(NetworkTrainer, "train", hurried)
+        patch.setattr(Supervised, "__call__", slow)
+        with pytest.raises(KeyboardInterrupt):
+            fit(str(tmp_path / "train.csv"), target="y", minutes=10, output=tmp_path / "one", ledger="none")
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    shutil.rmtree(tmp_path / "other" / "checkpoints" / "network-1")
+    runs = [resume(tmp_path / name) for name in ("one", "other")]
+    for run in runs:
+        assert any("network-1: steps take" in note for note in run.facts["answer"]["notes"])
+        assert run.facts["history"]["network-1"][-1]["steps"] < 160 == run.facts["history"]["network-2"][-1]["steps"]
+        assert run.facts["forecast"]["network-1"]["reason"] == "epochs"
+        assert [entry["name"] for entry in run.facts["candidates"] if entry["chosen"]] == ["network"]
+    same_files(tmp_path / "one", tmp_path / "other", ("weights.safetensors", "predictions/test.csv"))

@@ -92,7 +92,8 @@ class Pace:
         pace = self._step_seconds() + evaluation / per_epoch
         expected = self.expected + self.expected_evaluation / per_epoch
         steps = training.total_steps - training.taken
-        needed = steps * pace + self.reserved * (max(1.0, pace / expected) if expected else 1.0)
+        slower = max(1.0, pace / expected) if expected else 1.0
+        needed = steps * pace + self.reserved * slower * _kept_share(training)
         share = max(0.0, self.left() - evaluation) / needed
         if share >= 1:
             return training.total_steps
@@ -107,6 +108,14 @@ class Pace:
         if training.position is not None:
             training.position.shorten(decision["step"], decision["total"])
             training.history.note(decision["why"])
+
+
+def _kept_share(training: Training) -> float:
+    """The share of its remaining steps that the schedule has kept so far: what comes after is shortened alike."""
+    if training.position is None:
+        return 1.0
+    planned = training.plan.total_steps - training.position.at(training.taken)
+    return (training.total_steps - training.taken) / max(planned, 1.0)
 
 
 def _decision(training: Training, total: int, fewest: int, slower: float) -> dict[str, Any]:
