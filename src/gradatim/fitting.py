@@ -16,7 +16,7 @@ from gradatim import __version__
 from gradatim.artifact import Artifact, read_uses
 from gradatim.audit.audit import audit_table
 from gradatim.data.duplicates import find_ties
-from gradatim.data.gather import gather_columns
+from gradatim.data.gather import gather_again, gather_columns
 from gradatim.data.infer import infer_schema
 from gradatim.data.readers import read_table
 from gradatim.data.schema import Schema
@@ -100,7 +100,7 @@ def fit_request(
     say(f"{table.source}: {len(table)} rows, {len(chosen.inputs)} inputs" + (f" ({told})" if told else ""))
     if request.split is not None:
         chosen = chosen.changed(request.split, role="ignore", why=("it says which part of the split a row is in",))
-    test_table = None if test is None else spelled_table(gather_columns(read_table(test), request.gather), chosen)
+    test_table = None if test is None else spelled_table(gather_again(read_table(test), request.gather), chosen)
     ground = Ground(request, table, test_table, chosen, problems, claim, clock, say, progress)
     return _by_line(ground, name) if name in LINES else _by_rows(ground)
 

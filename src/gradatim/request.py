@@ -11,7 +11,7 @@ from gradatim.data.augment_options import AugmentRequest
 from gradatim.data.codecs import INPUTS
 from gradatim.data.schema import Schema
 from gradatim.data.table import Table
-from gradatim.errors import GradatimError, SchemaError
+from gradatim.errors import GradatimError, SchemaError, shown
 from gradatim.files import read_json
 from gradatim.models.address import full_address
 from gradatim.tasks import IN_PICTURES, TASK_OF_KIND, TASKS, SupervisedTask, task_class
@@ -78,10 +78,17 @@ def read_request(path: Path) -> Request:
         raise GradatimError(f"{path}: expected the request of a run, found a damaged one ({error})") from None
 
 
-def gathered(recipe: Mapping[str, Any]) -> Mapping[str, str]:
-    """The columns that a run's target is gathered from, by the recipe in its artifact."""
-    found = recipe.get("request", {}).get("gather", {})
-    return found if isinstance(found, Mapping) else {}
+def asked(recipe: Mapping[str, Any], name: str) -> dict[str, str]:
+    """A field of texts by name ("gather", "options") of the request in an artifact's recipe; empty where there is none.
+
+    What it says is applied to every table that the run reads. Errors: GradatimError where it is something else.
+    """
+    request = recipe.get("request", {})
+    found = request.get(name) or {} if isinstance(request, Mapping) else request
+    if not isinstance(found, Mapping) or not all(isinstance(word, str) for pair in found.items() for word in pair):
+        raise GradatimError(f"recipe.request.{name}: expected texts by name, received {shown(repr(found))}; "
+                            "the run is damaged")
+    return dict(found)
 
 
 def check_columns(schema: Schema, table: Table) -> None:

@@ -19,7 +19,7 @@ from gradatim.artifact import (
     remove_inside,
     save_artifact,
 )
-from gradatim.data.gather import gather_columns
+from gradatim.data.gather import gather_again
 from gradatim.data.join import attach_labels
 from gradatim.data.readers import read_table
 from gradatim.data.schema import Schema
@@ -31,7 +31,7 @@ from gradatim.evaluate.thresholds import choose_threshold
 from gradatim.files import read_json, write_atomic, write_json
 from gradatim.fitting import Fitting, Progress, Say, fit_request
 from gradatim.problems import Problems
-from gradatim.request import Request, gathered, read_request
+from gradatim.request import Request, asked, read_request
 from gradatim.tasks import Task
 from gradatim.tasks.facts import PROBLEMS, check_metric, fingerprint, score_rows, write_history, write_predictions
 from gradatim.tasks.line import as_line, gathered_rows
@@ -160,7 +160,7 @@ class Run:
         id: a column to carry along; problems: filled with the cells that could not be read and count as absent.
         Raises DataError when an input column is missing.
         """
-        table, line = self._read(source, labelled=False), as_line(self.task)
+        table, line = self.read(source, labelled=False), as_line(self.task)
         self._check_columns(table, id)
         ids = {id: table.cells(id)} if id else None
         if line is not None:
@@ -169,11 +169,17 @@ class Run:
         answer = self.answer(table, id=id, problems=problems)
         return said_of(self.task, answer, table, np.arange(len(table)), ids)
 
-    def _read(self, source: Any, *, labelled: bool = True) -> Table:
-        """A table as the run's own was read; the target is gathered where it is there."""
-        request = self.artifact.recipe.get("request", {})
-        table = gather_columns(read_table(source), gathered(self.artifact.recipe) if labelled else {})
-        return gathered_rows(self.task.name, table, self.artifact.schema, request.get("options") or {})[0]
+    def read(self, source: Any, *, labelled: bool = True) -> Table:
+        """A table as the run's own was read: what was gathered at fit is gathered again, unless it is there already.
+
+        labelled: the target as well, where its columns are there; a table to predict needs none.
+        """
+        wanted = asked(self.artifact.recipe, "gather")
+        if not labelled:
+            wanted.pop(self.task.target or "", None)
+        table = gather_again(read_table(source), wanted)
+        options = asked(self.artifact.recipe, "options")
+        return gathered_rows(self.task.name, table, self.artifact.schema, options)[0]
 
     def answer(self, table: Table, *, id: str | None = None, problems: Problems | None = None) -> np.ndarray:
         """Probabilities (N, C) in the order of the task's classes, or numbers (N,)."""
@@ -187,8 +193,10 @@ class Run:
         needed = [*self.artifact.ensemble.columns, *([id] if id else [])]
         missing = [name for name in needed if name not in table.frame.columns]
         if missing:
+            made = asked(self.artifact.recipe, "gather")
+            how = "".join(f" ({name} is gathered from {made[name]})" for name in missing if name in made)
             raise DataError(
-                f"{table.source}: expected the columns {', '.join(needed)}; missing {', '.join(missing)}; "
+                f"{table.source}: expected the columns {', '.join(needed)}; missing {', '.join(missing)}{how}; "
                 f"found {', '.join(table.frame.columns)}"
             )
 
@@ -204,11 +212,12 @@ class Run:
         Returns every metric with its interval. The use of the test set is noted in uses.jsonl.
         """
         check_metric(metric, self.task.name, len(self.task.classes))
-        table, target, line = self._read(source), self.task.target, as_line(self.task)
+        table, target, line = self.read(source), self.task.target, as_line(self.task)
         if target is None and line is None:
             raise GradatimError(f"evaluate: expected a task with a target, {self.task.name} has none to compare with")
         if labels is not None and target is not None:
-            table = attach_labels(table, read_table(labels), target, id)
+            apart = gather_again(read_table(labels), asked(self.artifact.recipe, "gather"))
+            table = attach_labels(table, apart, target, id)
         if target is not None and target not in table.frame.columns:
             raise DataError(f"{table.source}: expected labels in column '{target}', found none; pass --labels FILE")
         self._check_columns(table, None)
@@ -246,7 +255,7 @@ class Run:
         """
         from gradatim.tasks.explain import explain_table
 
-        table = self._fitted_table() if source is None else spelled_table(read_table(source), self.artifact.schema)
+        table = self._fitted_table() if source is None else spelled_table(self.read(source), self.artifact.schema)
         if table is not None:
             self._check_columns(table, None)
         return explain_table(self.artifact.ensemble, self.artifact.schema, table, rows, **options)
@@ -290,7 +299,7 @@ class Run:
         if not isinstance(source, str) or not source or not Path(source).exists():
             return None
         try:
-            table, _ = spelled_rows(self._read(source), self.artifact.schema)
+            table, _ = spelled_rows(self.read(source), self.artifact.schema)
         except GradatimError:
             return None
         return table if fingerprint(table) == provenance.get("fingerprint") else None

@@ -49,7 +49,6 @@ def explain(
     json
         Print JSON.
     """
-    from gradatim.data.readers import read_table
     from gradatim.errors import GradatimError
     from gradatim.run import load
 
@@ -63,7 +62,7 @@ def explain(
     if not rows:
         raise GradatimError("rows: expected at least one row number, received none, as in gradatim explain RUN 0")
     loaded = load(run)
-    source = loaded._fitted_table() if table is None else read_table(table)
+    source = loaded._fitted_table() if table is None else loaded.read(table)
     if source is None:
         raise GradatimError(f"{run}: the table that was fitted is gone or has changed; name one with --table FILE")
     found = loaded.explain(source, rows, method=method, of=of, check=check)

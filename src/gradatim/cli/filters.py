@@ -107,7 +107,6 @@ def of_run(
     import numpy as np
 
     from gradatim.autodiff.graph.trace import trace
-    from gradatim.data.readers import read_table
     from gradatim.errors import GradatimError
     from gradatim.run import load
     from gradatim.tasks.explain_network import NetworkScore
@@ -125,7 +124,7 @@ def of_run(
         raise GradatimError(f"--column: expected a column of pictures among {', '.join(names) or 'none'}, received "
                             f"{column!r}")
     name = column or names[0]
-    source = run._fitted_table() if table is None else read_table(table)
+    source = run._fitted_table() if table is None else run.read(table)
     if source is None:
         raise GradatimError(f"{folder}: the table that was fitted is gone or has changed; name one with --table FILE")
     if not 0 <= row < len(source):

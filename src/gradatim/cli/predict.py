@@ -54,8 +54,12 @@ def predict(
             raise GradatimError(f"{output}: the file exists; choose another -o, or pass --force to replace it")
         if output.suffix.lower() not in (".csv", ".parquet", ".conll", ".bio"):
             raise GradatimError(f"{output}: expected a name ending in .csv or .parquet (tags also .conll or .bio)")
-    problems = Problems()
-    answers = load(run).predict(source, id=id, problems=problems)
+    problems, speak = Problems(), silent if quiet or json else say
+    loaded = load(run)
+    table = loaded.read(source, labelled=False)
+    for note in table.notes:
+        speak(f"{table.source}: {note}")
+    answers = loaded.predict(table, id=id, problems=problems)
     if answers.task == "forecasting":  # its rows are steps ahead of each series, not the rows of the table
         frame = answers.frame
     else:
@@ -66,7 +70,6 @@ def predict(
         answers.write(output)
     elif output is not None:
         _write(frame if output.suffix.lower() == ".parquet" else written(frame, answers.target), output)
-    speak = silent if quiet or json else say
     for code, count in problems.counts().items():
         first = next(problem for problem in problems if problem.code == code)
         speak(f"{count} × {code}; the first: {first}")

@@ -12,6 +12,19 @@ from gradatim.data.table import Table
 from gradatim.errors import SchemaError
 
 
+def gather_again(table: Table, wanted: Mapping[str, str]) -> Table:
+    """A new table gathered as the fitted one was; a column that is there already, gathered, stays as it is."""
+    there = set(table.frame.columns)
+    left = {name: text for name, text in wanted.items()
+            if name not in there or (name in _parts(text) and set(_parts(text)) <= there)}
+    return gather_columns(table, left)
+
+
+def _parts(text: str) -> list[str]:
+    """The columns that are gathered."""
+    return [part.strip() for part in text.strip().removeprefix(MARK).split(",")]
+
+
 def gather_columns(table: Table, wanted: Mapping[str, str]) -> Table:
     """The table with new columns in place of those that they are gathered from.
 
@@ -26,14 +39,14 @@ def gather_columns(table: Table, wanted: Mapping[str, str]) -> Table:
     """
     for name, text in wanted.items():
         if text.strip().startswith(MARK):
-            parts = [part.strip() for part in text.strip().removeprefix(MARK).split(",")]
+            parts = _parts(text)
             if any(part in table.frame.columns for part in parts[1:]):
                 table = gather_long(table, name, parts)
     frame = table.frame
     for name, text in wanted.items():
         if text.strip().startswith(MARK):
             continue
-        parts = [part.strip() for part in text.split(",")]
+        parts = _parts(text)
         there = [part for part in parts if part in frame.columns]
         if not there:
             continue

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from gradatim.data.readers import read_table
 from gradatim.data.split import Split
 from gradatim.data.table import Table
 from gradatim.errors import GradatimError
@@ -120,7 +119,7 @@ def chosen_members(run: Run, networks_only: bool) -> Ensemble:
 
 def checking_rows(run: Run, data: Any) -> tuple[Table, dict[str, np.ndarray]]:
     """The table to check with and its development and test rows (of other data: halves)."""
-    table = run._fitted_table() if data is None else read_table(data)
+    table = run._fitted_table() if data is None else run.read(data)
     if table is None:
         raise GradatimError("export: expected the fitted table where it was, to check the file with; it is gone or has "
                             "changed: name rows with --data FILE")
