@@ -27,7 +27,7 @@ from gradatim.data.spelling import spelled_rows, spelled_table
 from gradatim.data.table import Table
 from gradatim.errors import ArtifactError, DataError, GradatimError
 from gradatim.evaluate.predictions import Predictions
-from gradatim.evaluate.thresholds import choose_threshold
+from gradatim.evaluate.thresholds import choose_threshold, parse_goal
 from gradatim.files import read_json, write_atomic, write_json
 from gradatim.fitting import Fitting, Progress, Say, fit_request
 from gradatim.problems import Problems
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from gradatim.evaluate.explain.explanation import Explanation
     from gradatim.tasks.generate import Generated
 
+
+
+OF_SCHEMA = ("target", "task", "id", "group", "time", "ignore", "kinds")  # what a schema decides
 
 
 def fit(
@@ -86,6 +89,10 @@ def fit(
         test=str(Path(test).resolve()) if isinstance(test, str | Path) else None,
         **{**options, **{name: _as_tuple(options.get(name, ())) for name in ("ignore", "augment")}},
     )
+    decided = [f"--{name.removesuffix('s') if name == 'kinds' else name}" for name in OF_SCHEMA
+               if chosen is not None and getattr(request, name)]
+    if decided:
+        raise GradatimError(f"{decided[0]}: expected no schema with it, which decides that; change it there")
     if output is not None:
         check_folder(output, force=force)  # now; what stands there is replaced only when the input has proved good
     claimed: list[Path] = []
@@ -212,6 +219,10 @@ class Run:
         Returns every metric with its interval. The use of the test set is noted in uses.jsonl.
         """
         check_metric(metric, self.task.name, len(self.task.classes))
+        goal = None if constraint is None else parse_goal(constraint)
+        if goal is not None and (as_line(self.task) is not None or len(self.task.classes) != 2):
+            raise GradatimError(f"--constraint: expected a target of two classes, this run's task is {self.task.name}"
+                                + (f" with {len(self.task.classes)} classes" if self.task.classes else ""))
         table, target, line = self.read(source), self.task.target, as_line(self.task)
         if target is None and line is None:
             raise GradatimError(f"evaluate: expected a task with a target, {self.task.name} has none to compare with")
@@ -229,11 +240,9 @@ class Run:
         scores = score_rows(self.task, answer, truth)
         scores["problems"] = problems.to_json()[:PROBLEMS]
         scores["notes"].extend(str(problem) for problem in problems if problem.row is None)
-        if constraint is not None:
-            if len(self.task.classes) != 2:
-                raise GradatimError(f"--constraint: expected a target of two classes, it has {len(self.task.classes)}")
+        if goal is not None:
             known = truth >= 0
-            scores["threshold"] = choose_threshold(truth[known], answer[known, 1], constraint,
+            scores["threshold"] = choose_threshold(truth[known], answer[known, 1], goal,
                                                    positive=str(self.task.classes[1]))
         return self._noted(scores, table, metric)
 

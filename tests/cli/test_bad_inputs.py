@@ -416,7 +416,7 @@ FORECASTS: dict[str, tuple[str | bytes, str, tuple[str, ...]]] = {
     "wide with a column that is none": (sold(), "s.csv --task forecasting --time date --option wide=north", ("north",)),
     "wide with texts": (sold(), "s.csv --task forecasting --time date --option wide=all", ("shop",)),
     "unknown metric": (sold(), f"s.csv {DATED} --metric accuracy", ("accuracy", "mase")),
-    "group of no column": (sold(), f"s.csv {DATED} --group q", ("--group", "q")),
+    "group of no column": (sold(), f"s.csv {DATED} --group q", ("--group", "classification", "received forecasting")),
 }
 
 

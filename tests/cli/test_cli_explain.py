@@ -20,7 +20,7 @@ def run(tmp_path_factory):
         words, label = ("a fine day", "yes") if high else ("a <sad> day", "no")
         lines.append(f"{noise.normal(2 * high):.3f},{words},{label}")
     (folder / "train.csv").write_text("\n".join(lines))
-    gd.fit(folder / "train.csv", target="y", output=folder / "run", epochs=1, minutes=0.2, ledger="none",
+    gd.fit(folder / "train.csv", target="y", output=folder / "run", minutes=0.2, ledger="none",
            kinds={"words": "text"}, estimator="logistic.LogisticRegression")
     return folder / "run"
 

@@ -184,7 +184,7 @@ def test_exact_sums_of_a_linear_head(table, target, ignore):
 
 def test_two_classes_and_their_log_odds():
     frame = pl.DataFrame({"x": [float(x) for x in range(60)], "y": ["low"] * 30 + ["high"] * 30})
-    run = gd.fit(frame, target="y", minutes=0.1, epochs=1, ledger="none", kinds={"x": "number"},
+    run = gd.fit(frame, target="y", minutes=0.1, ledger="none", kinds={"x": "number"},
                  estimator="logistic.LogisticRegression")
     (found,) = run.explain(frame, 55, method="exact")
     p = run.answer(read_table(frame))[55]

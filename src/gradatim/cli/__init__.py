@@ -82,6 +82,7 @@ def main() -> None:
 def complain(message: str, code: int) -> int:
     """One plain line on standard error; returns the exit code."""
     from gradatim.cli.console import visible
+    from gradatim.errors import shortened
 
-    print("gradatim: " + visible(" ".join(message.split())), file=sys.stderr, flush=True)
+    print("gradatim: " + visible(shortened(" ".join(message.split()))), file=sys.stderr, flush=True)
     return code

@@ -65,11 +65,15 @@ def audit(
         Rows and folds of the probes are drawn from it.
     """
     from gradatim.audit.audit import audit_table
-    from gradatim.cli.console import pairs, print_json
+    from gradatim.cli.console import pairs, print_json, refuse_idle
     from gradatim.data.infer import infer_schema
     from gradatim.data.readers import read_table
     from gradatim.data.schema import Schema
 
+    if schema is not None:
+        refuse_idle("no --schema with it, which says what each column is", target=target is not None,
+                    task=task is not None, id=id is not None, group=group is not None, time=time is not None,
+                    ignore=bool(ignore), kind=bool(kind))
     table = read_table(source)
     found = Schema.load(schema) if schema is not None else infer_schema(
         table, target=target, task=task, id=id, group=group, time=time, ignore=ignore, kinds=pairs(kind, "--kind"),

@@ -12,17 +12,29 @@ def pairs(values: Iterable[str], option: str) -> dict[str, str]:
     >>> pairs(["age=number"], "--kind")
     {'age': 'number'}
     """
-    from gradatim.errors import GradatimError
+    from gradatim.errors import GradatimError, shown
 
     found = {}
     for value in values:
         name, sign, text = value.partition("=")
         if not sign or not name or not text:
-            raise GradatimError(f"{option}: expected NAME=VALUE, received '{value}'")
+            raise GradatimError(f"{option}: expected NAME=VALUE, received '{shown(value)}'")
         if name in found:
-            raise GradatimError(f"{option}: expected each name once, received '{visible(name)}' twice")
+            raise GradatimError(f"{option}: expected each name once, received '{shown(visible(name))}' twice")
         found[name] = text
     return found
+
+
+def refuse_idle(needed: str, **given: bool) -> None:
+    """Refuse the first option that was given where it does nothing; `needed` says where it would do something.
+
+    >>> refuse_idle("a table to draw", row=False)
+    """
+    from gradatim.errors import GradatimError
+
+    for name, is_given in given.items():
+        if is_given:
+            raise GradatimError(f"--{name.replace('_', '-')}: expected {needed}; without effect here, leave it out")
 
 
 def visible(text: str) -> str:

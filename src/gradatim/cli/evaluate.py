@@ -40,6 +40,7 @@ def evaluate(
     json
         Print every metric, the confusion matrix and the classes as JSON.
     """
+    from gradatim.cli.console import refuse_idle
     from gradatim.errors import GradatimError
 
     if subject.is_dir():
@@ -47,13 +48,17 @@ def evaluate(
 
         if source is None:
             raise GradatimError("evaluate: expected a table after the run: gradatim evaluate RUN TABLE [--labels FILE]")
+        refuse_idle("a file of predictions; a run knows its own target", target=target is not None)
+        refuse_idle("--labels FILE, whose rows it joins", id=id is not None and labels is None)
         scores = load(subject).evaluate(source, labels=labels, id=id, constraint=constraint, metric=metric)
     else:
         from gradatim.evaluate.foreign import score_files
 
         if labels is None:
             raise GradatimError("evaluate: expected --labels FILE beside the predictions")
-        scores = score_files(subject, labels, id=id, target=target, metric=metric)
+        if source is not None:
+            raise GradatimError(f"evaluate: expected no table after a file of predictions, received '{source}'")
+        scores = score_files(subject, labels, id=id, target=target, metric=metric, constraint=constraint)
     if json:
         print_json(scores)
     else:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json, say, show_table, visible
+from gradatim.cli.console import print_json, refuse_idle, say, show_table, visible
 
 if TYPE_CHECKING:
     from torch import nn
@@ -63,8 +63,12 @@ def filters(
             raise GradatimError(f"{output}: the file exists; choose another -o, or pass --force to replace it")
     folder = Path(network)
     if folder.is_dir():
+        refuse_idle("the address of a network; a run has its own", weights=weights is not None,
+                    picture=picture is not None)
         looked = of_run(folder, row, table, column)
     else:
+        refuse_idle("the folder of a run, which has a table", row=row != 0, table=table is not None,
+                    column=column is not None)
         looked = of_address(network, weights, picture)
     title, encoder, batch, shown, trace, inside = looked
     from gradatim.evaluate.explain.filters_drawing import Depth, filters_png

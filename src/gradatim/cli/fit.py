@@ -1,11 +1,12 @@
 """`gradatim fit`: from a table to a checked, explained, saved model."""
 
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import CountBar, pairs, print_json, say, show_table, silent
+from gradatim.cli.console import CountBar, pairs, print_json, refuse_idle, say, show_table, silent
 
 Repeated = Annotated[tuple[str, ...], Parameter(negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
@@ -138,15 +139,20 @@ def fit(
     quiet
         Say nothing but errors.
     """
-    from gradatim.errors import GradatimError
+    given = dict(locals())
+    from gradatim.errors import GradatimError, shown
     from gradatim.run import fit as fit_table
     from gradatim.run import resume as resume_run
 
     speak = silent if quiet or json else say
     bar = None if quiet or json else CountBar()
     if resume is not None and source is not None:
-        raise GradatimError(f"fit: expected --resume alone, it knows its table; received '{source}' as well")
+        raise GradatimError(f"fit: expected --resume alone, it knows its table; received '{shown(source)}' as well")
     if resume is not None:
+        usual = {name: entry.default for name, entry in signature(fit).parameters.items()}
+        refuse_idle("no --resume with it: the run goes on with the options that it began with",
+                    **{name: value != usual[name] for name, value in given.items()
+                       if name not in ("source", "resume", "json", "quiet")})
         run = resume_run(resume, say=speak, progress=bar)
     elif source is None:
         raise GradatimError("fit: expected a file or folder to learn from, or --resume RUN; see gradatim fit --help")

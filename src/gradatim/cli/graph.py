@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import pairs, print_json, say, visible
+from gradatim.cli.console import pairs, print_json, refuse_idle, say, visible
 
 if TYPE_CHECKING:
     from gradatim.autodiff.graph.graph import Graph
@@ -44,12 +44,13 @@ def graph(
     """
     from gradatim.autodiff.graph.expression import evaluate, parse_value
     from gradatim.autodiff.graph.graph import graph as graph_of
-    from gradatim.errors import GradatimError
+    from gradatim.errors import GradatimError, shown
 
     if output is not None and output.suffix.lower() not in ENDINGS:
         raise GradatimError(f"--output: expected a file ending in {', '.join(ENDINGS)}, received '{output}'")
     if direction not in (None, "right", "down"):
-        raise GradatimError(f"--direction: expected right or down, received '{direction}'")
+        raise GradatimError(f"--direction: expected right or down, received '{shown(direction)}'")
+    refuse_idle("-o FILE to draw to", direction=direction is not None and output is None)
     given = pairs(values, "values")
     seen = graph_of(evaluate(formula, {name: parse_value(name, text) for name, text in given.items()}))
     if json:

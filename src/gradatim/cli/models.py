@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json, say, show_table
+from gradatim.cli.console import print_json, refuse_idle, say, show_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from gradatim.models.summary import Layer
 
 LARGEST_INPUT = 2**26
+DEPTH = 2
 
 
 def models(
     address: str | None = None,
     *,
     input: str | None = None,
-    depth: int = 2,
+    depth: int = DEPTH,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -49,6 +50,7 @@ def models(
         raise GradatimError("--output: expected a network's address and a file ending in .svg, received "
                             + (f"'{output}'" if address is not None else "no address"))
     if address is None:
+        refuse_idle("a network's address", input=input is not None, depth=depth != DEPTH)
         list_zoo(json)
         return
     shown, drawn = describe(address, input, depth)

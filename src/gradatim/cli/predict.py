@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json, say, silent
+from gradatim.cli.console import print_json, refuse_idle, say, silent
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -44,6 +44,7 @@ def predict(
     """
     import sys
 
+    from gradatim.data.readers import read_table
     from gradatim.errors import GradatimError
     from gradatim.evaluate.predictions import written
     from gradatim.problems import Problems
@@ -54,11 +55,17 @@ def predict(
             raise GradatimError(f"{output}: the file exists; choose another -o, or pass --force to replace it")
         if output.suffix.lower() not in (".csv", ".parquet", ".conll", ".bio"):
             raise GradatimError(f"{output}: expected a name ending in .csv or .parquet (tags also .conll or .bio)")
+    if output is not None and output.suffix.lower() in (".conll", ".bio"):
+        refuse_idle("a .csv or .parquet file, whose rows have columns", id=id is not None, probabilities=probabilities)
     problems, speak = Problems(), silent if quiet or json else say
     loaded = load(run)
-    table = loaded.read(source, labelled=False)
-    for note in table.notes:
+    plain = read_table(source)
+    table = loaded.read(plain, labelled=False)
+    for note in table.notes[len(plain.notes):]:  # of what was gathered
         speak(f"{table.source}: {note}")
+    with_classes = loaded.task.name == "classification"
+    refuse_idle(f"a run of classification, this one's task is {loaded.task.name}",
+                probabilities=probabilities and not with_classes)
     answers = loaded.predict(table, id=id, problems=problems)
     if answers.task == "forecasting":  # its rows are steps ahead of each series, not the rows of the table
         frame = answers.frame

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json, say, show_table
+from gradatim.cli.console import print_json, refuse_idle, say, show_table
 
 PICTURES = (".svg", ".png", ".gif")
 
@@ -66,6 +66,7 @@ def race(
     names = USUAL if optimisers is None else tuple(name.strip() for name in optimisers.split(",") if name.strip())
     if names == ("all",):
         names = tuple(name for name in RACERS if fits(name, ground))
+    refuse_idle("-o FILE to draw to", dark=dark and (output is None or output.suffix.lower() == ".svg"))
     files = targets(output, ground.name, force)
     done = run_race(
         ground, names, learning_rate=None if learning_rate is None else parse_rates(learning_rate), steps=steps,

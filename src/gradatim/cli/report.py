@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json
+from gradatim.cli.console import print_json, refuse_idle
 
 
 def report(
@@ -31,6 +31,7 @@ def report(
     from gradatim.errors import GradatimError
     from gradatim.run import load
 
+    refuse_idle("no --json with it, which prints and draws nothing", output=json and output is not None)
     loaded = load(run)
     if not loaded.facts:
         raise GradatimError(f"{run}: expected report.json with the facts of the run, found none; fit again")

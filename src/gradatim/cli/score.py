@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json
+from gradatim.cli.console import print_json, refuse_idle
 
 
 def score(
@@ -41,7 +41,7 @@ def score(
     from gradatim.tasks.generate import score as score_texts
 
     ensemble = load(run).artifact.ensemble
-    lines = read_lines(source, column or language_task(ensemble).column)
+    lines = read_lines(source, column, language_task(ensemble).column)
     if not any(lines):
         raise DataError(f"{source}: expected texts to score, found none")
     frame = score_texts(ensemble, lines).frame
@@ -55,7 +55,7 @@ def score(
         sys.stdout.write(frame.write_csv())
 
 
-def read_lines(source: str, column: str) -> list[str]:
+def read_lines(source: str, asked: str | None, column: str) -> list[str]:
     """The texts to score: the lines of a text file or of standard input, or the cells of a table's column."""
     import sys
 
@@ -64,10 +64,14 @@ def read_lines(source: str, column: str) -> list[str]:
     from gradatim.data.readers import no_such_column, read_table
     from gradatim.errors import DataError
 
+    path = Path(source).expanduser()
+    is_text = path.is_file() and Path(path.name.lower().removesuffix(".gz")).suffix in TEXT_ENDINGS
+    if source == "-" or is_text:
+        refuse_idle("a table; each line is a text here", column=asked is not None)
+    column = asked or column
     if source == "-":
         return unified(sys.stdin.buffer.read().decode(errors="replace")).removesuffix("\n").split("\n")
-    path = Path(source).expanduser()
-    if path.is_file() and Path(path.name.lower().removesuffix(".gz")).suffix in TEXT_ENDINGS:
+    if is_text:
         return unified(read_text_file(path).data.decode()).removesuffix("\n").split("\n")
     table = read_table(source)
     if column not in table.frame.columns:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json, show_table
+from gradatim.cli.console import print_json, refuse_idle, show_table
 
 
 def weights(
@@ -31,9 +31,10 @@ def weights(
     json
         Print JSON.
     """
-    from gradatim.errors import GradatimError
+    from gradatim.errors import GradatimError, shown
     from gradatim.weights import KNOWN, cache_folder, find, get, is_cached, path_of
 
+    refuse_idle("`weights get NAME`", source=source is not None and action != "get")
     if action == "list" and name is None:
         entries = [
             {"name": known.name, "network": known.address, "trained_on": known.trained_on, "bytes": known.size,
@@ -50,7 +51,8 @@ def weights(
                      "yes" if e["cached"] else "no") for e in entries])
         return
     if action not in ("get", "path") or name is None:
-        raise GradatimError(f"weights: expected `list`, `get NAME` or `path NAME`, received '{action} {name or ''}'")
+        raise GradatimError(f"weights: expected `list`, `get NAME` or `path NAME`, received "
+                            f"'{shown(action)} {shown(name or '')}'")
     known = find(name)
     path = get(known, source) if action == "get" else path_of(known)
     if json:

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json, say, show_table, silent
+from gradatim.cli.console import print_json, refuse_idle, say, show_table, silent
 
 Repeated = Annotated[tuple[str, ...], Parameter(negative="")]
+COUNT, WIDTH, WINDOW, EPOCHS, MIN_COUNT = 8, 100, 5, 5, 5
 Flag = Annotated[bool, Parameter(negative="")]
 
 
@@ -17,12 +18,12 @@ def words(
     column: str | None = None,
     near: Repeated = (),
     analogy: Repeated = (),
-    count: int = 8,
+    count: int = COUNT,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
-    width: int = 100,
-    window: int = 5,
-    epochs: int = 5,
-    min_count: int = 5,
+    width: int = WIDTH,
+    window: int = WINDOW,
+    epochs: int = EPOCHS,
+    min_count: int = MIN_COUNT,
     seed: int = 0,
     json: Flag = False,
     quiet: Flag = False,
@@ -59,8 +60,9 @@ def words(
     quiet
         Say nothing but the answers and errors.
     """
-    from gradatim.errors import GradatimError
+    from gradatim.errors import GradatimError, shown
 
+    refuse_idle("--near WORD or --analogy A,B,C to show them for", count=count != COUNT and not (near or analogy))
     speak = silent if quiet or json else say
     vectors = known_or_learned(source, column, speak, width=width, window=window, epochs=epochs, min_count=min_count,
                                seed=seed)
@@ -74,7 +76,7 @@ def words(
     for asked in analogy:
         parts = [part.strip() for part in asked.split(",")]
         if len(parts) != 3:
-            raise GradatimError(f"--analogy: expected three words with commas between, received '{asked}'")
+            raise GradatimError(f"--analogy: expected three words with commas between, received '{shown(asked)}'")
         found["analogies"][asked] = vectors.analogy(parts[0], parts[1], parts[2], count=count)
     if json:
         print_json(found)
@@ -97,6 +99,9 @@ def known_or_learned(source: Path, column: str | None, speak: Any, **options: An
     from gradatim.estimators.features.word_vectors import is_vector_file, read_word_vectors
 
     if column is None and is_vector_file(source):
+        usual = {"width": WIDTH, "window": WINDOW, "epochs": EPOCHS, "min_count": MIN_COUNT}
+        refuse_idle(f"texts to learn from; {source} holds vectors already",
+                    **{name: options[name] != value for name, value in usual.items()})
         return read_word_vectors(source)
     texts = texts_of(source, column)
     speak(f"{source}: learning from {len(texts):,} texts")

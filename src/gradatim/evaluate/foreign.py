@@ -17,6 +17,7 @@ from gradatim.evaluate.calibrate import calibration
 from gradatim.evaluate.metrics import METRICS, metric_named
 from gradatim.evaluate.predictions import PREDICTION, PROBABILITY
 from gradatim.evaluate.score import TOP5_FROM_CLASSES, score_classification, score_regression
+from gradatim.evaluate.thresholds import choose_threshold, parse_goal
 
 # Labels that are numbers with more distinct values than this, or with a fraction, are taken for a regression target.
 MOST_NUMERIC_CLASSES = 20
@@ -30,11 +31,21 @@ def score_files(
     id: str | None = None,
     target: str | None = None,
     metric: str | None = None,
+    constraint: str | None = None,
 ) -> dict[str, Any]:
     """Score the predictions of any model: what `score_classification` or `score_regression` gives, and `score` (the
-    headline), `target`, `id`, `calibration` and the notes on how rows were matched. Arguments: see `facts_of_files`.
+    headline), `target`, `id`, `calibration` and the notes on how rows were matched. Arguments: see `facts_of_files`;
+    constraint: for probabilities of two classes, the goal of a `threshold`, as 'highest recall with precision >= 0.9'.
     """
+    goal = None if constraint is None else parse_goal(constraint)
     facts = facts_of_files(predictions_path, labels_path, id=id, target=target, metric=metric)
+    if goal is not None:
+        given, classes = facts["test_predictions"], facts["classes"]
+        if len(classes) != 2 or "probabilities" not in given:
+            raise DataError(f"--constraint: expected probabilities of two classes, received {len(classes)} classes"
+                            + ("" if "probabilities" in given else " without probabilities"))
+        facts["scores"]["threshold"] = choose_threshold(given["labels"], given["probabilities"][:, 1], goal,
+                                                        positive=str(classes[1]))
     found = {**facts["scores"], "notes": [*facts["notes"], *facts["scores"]["notes"]]}
     return found | {key: facts[key] for key in ("score", "target", "id", "calibration") if key in facts}
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gradatim.errors import GradatimError
+from gradatim.errors import GradatimError, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +21,15 @@ class ChosenEstimator:
 
     @classmethod
     def parse(cls, text: str) -> "ChosenEstimator":
-        """Read the option's text; values are JSON, and words that are not stay strings."""
+        """Read the option's text; values are JSON and inf, and words that are neither stay strings."""
         address, _, rest = text.partition(":")
         options: dict[str, Any] = {}
         for part in rest.split(",") if rest else ():
             name, equals, value = part.partition("=")
             if not equals or not name.strip():
-                raise GradatimError(f"--estimator {text}: expected NAME=VALUE after the colon, received '{part}'")
-            try:
-                options[name.strip()] = json.loads(value)
-            except ValueError:
-                options[name.strip()] = value.strip()
+                raise GradatimError(f"--estimator {shown(address)}: expected NAME=VALUE after the colon, received "
+                                    f"'{shown(part)}'")
+            options[name.strip()] = _value(name.strip(), value.strip())
         return cls(address, options)
 
     @property
@@ -67,3 +65,20 @@ class ChosenEstimator:
             return estimator.fit(features, labels)
         except (TypeError, ValueError) as error:
             raise GradatimError(f"--estimator {self.text}: {' '.join(str(error).split())}") from None
+
+
+def _value(name: str, text: str) -> Any:
+    """A value of the constructor. A number beyond every float is infinite, which the estimator may refuse; nan is none.
+
+    >>> _value("C", "inf"), _value("C", "1e400"), _value("kernel", "rbf")
+    (inf, inf, 'rbf')
+    """
+    if text.lower().lstrip("+-") in ("inf", "infinity"):
+        return float(text)
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = text
+    if found != found or text.lower().lstrip("+-") == "nan":
+        raise GradatimError(f"--estimator: expected a value of {shown(name)}, received '{shown(text)}'")
+    return found

@@ -6,7 +6,7 @@ and drawing is `gradatim.nn.beam_search`'s.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,13 @@ class Manner:
             if not 1 <= value <= most:
                 raise GradatimError(f"--{name.replace('_', '-')}: expected a whole number from 1 to {most}, "
                                     f"received {value}")
+        usual = {entry.name: entry.default for entry in fields(self)}
+        for strategies, names in ((("sample",), ("temperature", "top_k", "top_p")),
+                                  (("beam",), ("beams", "length_penalty")), (("sample", "beam"), ("count",))):
+            for name in names:
+                if self.strategy not in strategies and getattr(self, name) != usual[name]:
+                    raise GradatimError(f"--{name.replace('_', '-')}: expected --strategy {' or '.join(strategies)}, "
+                                        f"received {self.strategy}, where it does nothing")
         if self.strategy == "beam" and self.count > self.beams:
             raise GradatimError(f"--count: expected at most as many texts as --beams {self.beams}, "
                                 f"received {self.count}")

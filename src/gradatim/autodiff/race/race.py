@@ -16,7 +16,7 @@ from gradatim.autodiff.optimisers.second_order import METHODS
 from gradatim.autodiff.race.rates import RATES
 from gradatim.autodiff.race.run import Run
 from gradatim.autodiff.race.surfaces import Surface, find_surface
-from gradatim.errors import GradatimError
+from gradatim.errors import GradatimError, shown
 from gradatim.randomness import generator
 
 Array = np.ndarray
@@ -151,9 +151,9 @@ def race(
     if not names:
         raise GradatimError(f"expected optimisers among {', '.join(RACERS)}; received none")
     rates = learning_rate if isinstance(learning_rate, Mapping) else {"*": learning_rate}
-    for name in (*names, *rates):
+    for name in (*names, *(name for name in rates if name != "*")):
         _check_racer(name)
-        if name != "*" and name not in names:
+        if name not in names:
             raise GradatimError(f"learning rate of {name}: expected an optimiser of this race: {', '.join(names)}")
     runs = []
     for name in names:
@@ -243,8 +243,8 @@ def fits(name: str, surface: Surface) -> bool:
 def _check_racer(name: str) -> None:
     if name == "muon":
         raise GradatimError("muon: expected a weight matrix, and a point of a surface is a vector; use adam")
-    if name not in RACERS and name != "*":
-        raise GradatimError(f"expected optimisers among {', '.join(RACERS)}; received '{name}'")
+    if name not in RACERS:
+        raise GradatimError(f"expected optimisers among {', '.join(RACERS)}; received '{shown(name)}'")
 
 
 def _checked_start(surface: Surface, start: Sequence[float] | None) -> Array:
