@@ -169,7 +169,7 @@ class Run:
         """
         table, line = self.read(source, labelled=False), as_line(self.task)
         self._check_columns(table, id)
-        ids = {id: table.cells(id)} if id else None
+        ids = {id: table.cells(id)} if id is not None else None
         if line is not None:
             unread = problems if problems is not None else Problems()
             return line.predict(self.artifact.ensemble, Source(table, unread), ids)
@@ -197,7 +197,7 @@ class Run:
         return self.artifact.ensemble.answer(Source(table, problems))
 
     def _check_columns(self, table: Table, id: str | None) -> None:
-        needed = [*self.artifact.ensemble.columns, *([id] if id else [])]
+        needed = [*self.artifact.ensemble.columns, *([id] if id is not None else [])]
         missing = [name for name in needed if name not in table.frame.columns]
         if missing:
             made = asked(self.artifact.recipe, "gather")

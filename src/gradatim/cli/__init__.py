@@ -4,10 +4,14 @@ Exit codes: 0 done; 1 a finding under --strict or a failed check; 2 an input to 
 """
 
 import os
+import re
 import sys
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter, Token, convert
 
 from gradatim import __version__
 
@@ -37,12 +41,25 @@ COMMANDS = {
     "estimators": ("gradatim.cli.estimators:estimators", "List the classical estimators; show one and its parameters."),
 }
 
+
+
+def read_value(kind: Any, tokens: Sequence[Token]) -> Any:
+    """An option's value as cyclopts reads it, but nothing is rounded: 1.5 is no whole number, and None is a text."""
+    for token in tokens if kind is int else ():
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", token.value):
+            raise ValueError(f"expected a whole number, received '{token.value:.60}'")
+    if kind is Path and not all(token.value for token in tokens):
+        raise ValueError("expected a path, received ''")
+    return convert(kind, tokens)
+
+
 app = App(
     name="gradatim",
     help="From a table of pictures, texts, sounds and numbers to a checked, explained, saved model.",
     version=__version__,
     help_on_error=False,
     suppress_keyboard_interrupt=False,
+    default_parameter=Parameter(converter=read_value),
 )
 for _name, (_target, _line) in COMMANDS.items():
     app.command(_target, name=_name, help=_line)

@@ -74,6 +74,10 @@ def audit(
         refuse_idle("no --schema with it, which says what each column is", target=target is not None,
                     task=task is not None, id=id is not None, group=group is not None, time=time is not None,
                     ignore=bool(ignore), kind=bool(kind))
+    if task is not None:
+        from gradatim.tasks.declared import declaration_of
+
+        declaration_of(task)
     table = read_table(source)
     found = Schema.load(schema) if schema is not None else infer_schema(
         table, target=target, task=task, id=id, group=group, time=time, ignore=ignore, kinds=pairs(kind, "--kind"),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import pairs, print_json
+from gradatim.cli.console import check_free, pairs, print_json
 
 Repeated = Annotated[tuple[str, ...], Parameter(negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
@@ -74,8 +74,7 @@ def augment(
             raise GradatimError(f"augment: --{name}: expected 1 to 50, received {count}")
     if output.suffix.lower() != ".png":
         raise GradatimError(f"{output}: expected a name ending in .png")
-    if output.exists() and not force:
-        raise GradatimError(f"{output}: the file exists; choose another -o, or pass --force to replace it")
+    check_free(output, force)
     table = gather_columns(read_table(source), pairs(gather, "--gather"))
     schema = infer_schema(table, target=target, task=None if target else "augmentation", kinds=pairs(kind, "--kind"))
     sheet = augmentation_sheet(table, schema, asked, column=column, rows=rows, variants=variants, seed=seed)

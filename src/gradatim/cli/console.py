@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -35,6 +36,14 @@ def refuse_idle(needed: str, **given: bool) -> None:
     for name, is_given in given.items():
         if is_given:
             raise GradatimError(f"--{name.replace('_', '-')}: expected {needed}; without effect here, leave it out")
+
+
+def check_free(output: Path | None, force: bool) -> None:
+    """Refuse to replace a file unless it is forced."""
+    from gradatim.errors import GradatimError
+
+    if output is not None and output.exists() and not force:
+        raise GradatimError(f"{output}: the file exists; choose another -o, or pass --force to replace it")
 
 
 def visible(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json, say, visible
+from gradatim.cli.console import check_free, print_json, say, visible
 
 Flag = Annotated[bool, Parameter(negative="")]
 ENDINGS = (".html", ".png", ".json")
@@ -55,8 +55,7 @@ def explain(
     if output is not None:
         if output.suffix.lower() not in ENDINGS:
             raise GradatimError(f"--output: expected a file ending in {', '.join(ENDINGS)}, received '{output}'")
-        if output.exists() and not force:
-            raise GradatimError(f"{output}: the file exists; choose another -o, or pass --force to replace it")
+        check_free(output, force)
         if output.suffix.lower() == ".png" and len(rows) > 1:
             raise GradatimError("--output: a .png shows one row; choose .html for several")
     if not rows:

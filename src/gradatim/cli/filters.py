@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json, refuse_idle, say, show_table, visible
+from gradatim.cli.console import check_free, print_json, refuse_idle, say, show_table, visible
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,8 +59,7 @@ def filters(
     if output is not None:
         if output.suffix.lower() != ".png":
             raise GradatimError(f"--output: expected a file ending in .png, received '{output}'")
-        if output.exists() and not force:
-            raise GradatimError(f"{output}: the file exists; choose another -o, or pass --force to replace it")
+        check_free(output, force)
     folder = Path(network)
     if folder.is_dir():
         refuse_idle("the address of a network; a run has its own", weights=weights is not None,

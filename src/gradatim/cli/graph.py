@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import pairs, print_json, refuse_idle, say, visible
+from gradatim.cli.console import check_free, pairs, print_json, refuse_idle, say, visible
 
 if TYPE_CHECKING:
     from gradatim.autodiff.graph.graph import Graph
@@ -20,6 +20,7 @@ def graph(
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     frames: Annotated[bool, Parameter(negative="")] = False,
     direction: str | None = None,
+    force: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Show a formula as a computation graph: each value, each local derivative, each gradient.
@@ -39,6 +40,8 @@ def graph(
         Print the forward and the backward sweep step by step; the .svg moves.
     direction
         right or down: where the graph runs; default: the one that is easier to look at.
+    force
+        Replace the output file when it exists.
     json
         Print JSON.
     """
@@ -50,6 +53,7 @@ def graph(
         raise GradatimError(f"--output: expected a file ending in {', '.join(ENDINGS)}, received '{output}'")
     if direction not in (None, "right", "down"):
         raise GradatimError(f"--direction: expected right or down, received '{shown(direction)}'")
+    check_free(output, force)
     refuse_idle("-o FILE to draw to", direction=direction is not None and output is None)
     given = pairs(values, "values")
     seen = graph_of(evaluate(formula, {name: parse_value(name, text) for name, text in given.items()}))

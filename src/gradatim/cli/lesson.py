@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json, say, show_table
+from gradatim.cli.console import check_free, print_json, say, show_table
 
 
 def lesson(
@@ -42,8 +42,7 @@ def lesson(
 
         if output.suffix.lower() not in ENDINGS:
             raise GradatimError(f"{output}: expected a picture ending in {', '.join(ENDINGS)}")
-        if output.exists() and not force:
-            raise GradatimError(f"{output}: the file exists; choose another -o, or pass --force to replace it")
+        check_free(output, force)
     result = catalogue.lesson(name, quick=quick)
     if output is not None:
         result.save(output)

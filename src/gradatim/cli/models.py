@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json, refuse_idle, say, show_table
+from gradatim.cli.console import check_free, print_json, refuse_idle, say, show_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ def models(
     input: str | None = None,
     depth: int = DEPTH,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    force: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """List the networks by family, or show one: its idea, its arguments, and layer by layer the size of the output,
@@ -41,6 +42,8 @@ def models(
         How many names deep the table of layers goes.
     output
         Draw the network: a file ending in .svg.
+    force
+        Replace the output file when it exists.
     json
         Print JSON.
     """
@@ -49,6 +52,9 @@ def models(
     if output is not None and (address is None or output.suffix.lower() != ".svg"):
         raise GradatimError("--output: expected a network's address and a file ending in .svg, received "
                             + (f"'{output}'" if address is not None else "no address"))
+    check_free(output, force)
+    if depth < 1:
+        raise GradatimError(f"--depth: expected at least 1, received {depth}")
     if address is None:
         refuse_idle("a network's address", input=input is not None, depth=depth != DEPTH)
         list_zoo(json)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json, refuse_idle, say, silent
+from gradatim.cli.console import check_free, print_json, refuse_idle, say, silent
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -51,8 +51,7 @@ def predict(
     from gradatim.run import load
 
     if output is not None:
-        if output.exists() and not force:
-            raise GradatimError(f"{output}: the file exists; choose another -o, or pass --force to replace it")
+        check_free(output, force)
         if output.suffix.lower() not in (".csv", ".parquet", ".conll", ".bio"):
             raise GradatimError(f"{output}: expected a name ending in .csv or .parquet (tags also .conll or .bio)")
     if output is not None and output.suffix.lower() in (".conll", ".bio"):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json, refuse_idle
+from gradatim.cli.console import check_free, print_json, refuse_idle
 
 
 def report(
@@ -39,8 +39,7 @@ def report(
         print_json(loaded.facts)
         return
     path = output or run / "report.html"
-    if output is not None and output.exists() and not force:
-        raise GradatimError(f"{output}: the file exists; choose another -o, or pass --force to replace it")
+    check_free(output, force)
     try:
         loaded.report(path)
     except (GradatimError, OSError):

@@ -53,12 +53,15 @@ def schema(
     json
         Print the schema, samples and problems as JSON.
     """
-    from gradatim.cli.console import pairs, print_json, say, show_table
+    from gradatim.cli.console import check_free, pairs, print_json, say, show_table
     from gradatim.data.infer import infer_schema, schema_lines
     from gradatim.data.readers import read_table
-    from gradatim.errors import GradatimError
     from gradatim.problems import Problems
 
+    if task is not None:
+        from gradatim.tasks.declared import declaration_of
+
+        declaration_of(task)
     table = read_table(source)
     problems = Problems()
     found = infer_schema(
@@ -67,8 +70,7 @@ def schema(
     )
     lines = schema_lines(table, found)
     if output is not None:
-        if output.exists() and not force:
-            raise GradatimError(f"{output}: the file exists; choose another -o, or pass --force to replace it")
+        check_free(output, force)
         found.save(output)
     if json:
         print_json({"source": table.source, "rows": len(table), "notes": list(table.notes), "task": found.task,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from gradatim.cli.console import print_json, refuse_idle, say, show_table, silent
+from gradatim.cli.console import check_free, print_json, refuse_idle, say, show_table, silent
 
 Repeated = Annotated[tuple[str, ...], Parameter(negative="")]
 COUNT, WIDTH, WINDOW, EPOCHS, MIN_COUNT = 8, 100, 5, 5, 5
@@ -25,6 +25,7 @@ def words(
     epochs: int = EPOCHS,
     min_count: int = MIN_COUNT,
     seed: int = 0,
+    force: Flag = False,
     json: Flag = False,
     quiet: Flag = False,
 ) -> None:
@@ -55,6 +56,8 @@ def words(
         Rarer words get no vector.
     seed
         Same seed, same texts: same vectors.
+    force
+        Replace the output file when it exists.
     json
         Print JSON.
     quiet
@@ -62,6 +65,7 @@ def words(
     """
     from gradatim.errors import GradatimError, shown
 
+    check_free(output, force)
     refuse_idle("--near WORD or --analogy A,B,C to show them for", count=count != COUNT and not (near or analogy))
     speak = silent if quiet or json else say
     vectors = known_or_learned(source, column, speak, width=width, window=window, epochs=epochs, min_count=min_count,
