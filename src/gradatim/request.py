@@ -18,10 +18,12 @@ from gradatim.tasks import IN_PICTURES, TASK_OF_KIND, TASKS, SupervisedTask, tas
 from gradatim.tasks.chosen import ChosenEstimator
 from gradatim.tasks.declared import DECLARED, check_taken
 from gradatim.tasks.facts import check_metric
-from gradatim.tasks.options import GENERAL
+from gradatim.tasks.options import GENERAL, Option
 from gradatim.tasks.placed import picture_of
 from gradatim.tasks.supervised import Choices
 from gradatim.weights import find, path_of
+
+OPTIONS = Option("options", "pairs", {}, "those of the task", "options")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Request:
     def __post_init__(self) -> None:
         for option in GENERAL:
             option.check(getattr(self, option.name))
+        OPTIONS.check(self.options)
         AugmentRequest.parse(self.augment)
 
 

@@ -35,6 +35,7 @@ from gradatim.request import Request, asked, read_request
 from gradatim.tasks import Task
 from gradatim.tasks.facts import PROBLEMS, check_metric, fingerprint, score_rows, write_history, write_predictions
 from gradatim.tasks.line import as_line, gathered_rows
+from gradatim.tasks.options import as_texts
 from gradatim.tasks.placed import said_of, truth_of
 from gradatim.tasks.source import Source
 from gradatim.tasks.unknown import list_unknown
@@ -87,6 +88,7 @@ def fit(
         target=target,
         schema=None if chosen is None else chosen.to_json(),
         test=str(Path(test).resolve()) if isinstance(test, str | Path) else None,
+        options=as_texts(options.pop("options", {})),
         **{**options, **{name: _as_tuple(options.get(name, ())) for name in ("ignore", "augment")}},
     )
     decided = [f"--{name.removesuffix('s') if name == 'kinds' else name}" for name in OF_SCHEMA

@@ -149,10 +149,7 @@ def fit(
     if resume is not None and source is not None:
         raise GradatimError(f"fit: expected --resume alone, it knows its table; received '{shown(source)}' as well")
     if resume is not None:
-        usual = {name: entry.default for name, entry in signature(fit).parameters.items()}
-        refuse_idle("no --resume with it: the run goes on with the options that it began with",
-                    **{name: value != usual[name] for name, value in given.items()
-                       if name not in ("source", "resume", "json", "quiet")})
+        check_alone(given)
         run = resume_run(resume, say=speak, progress=bar)
     elif source is None:
         raise GradatimError("fit: expected a file or folder to learn from, or --resume RUN; see gradatim fit --help")
@@ -171,6 +168,14 @@ def fit(
         print_json(run.facts)
     elif not quiet:
         show_run(run)
+
+
+def check_alone(given: dict[str, Any]) -> None:
+    """Refuse an option of `fit` beside --resume, which goes on with those of the run."""
+    usual = {name: entry.default for name, entry in signature(fit).parameters.items()}
+    refuse_idle("no --resume with it: the run goes on with the options that it began with",
+                **{name: value != usual[name] for name, value in given.items()
+                   if name not in ("source", "resume", "json", "quiet")})
 
 
 def next_folder(source: str) -> Path:

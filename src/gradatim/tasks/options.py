@@ -177,6 +177,23 @@ GENERAL: tuple[Option, ...] = (
 )
 
 
+def as_texts(given: Any) -> Any:
+    """The options of a task from Python as a request stores them; what is no mapping stays, and is refused by its type.
+
+    >>> as_texts({"horizon": 12, "models": ["theta", "trees"], "phrases": False})
+    {'horizon': '12', 'models': 'theta,trees', 'phrases': 'no'}
+    """
+    if not isinstance(given, Mapping):
+        return given
+    return {name: _as_text(value) for name, value in given.items()}
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def read_options(given: Mapping[str, Any], options: Sequence[Option], task: str) -> dict[str, Any]:
     """The options of a task by name, read; those that are not given have their default, or are not there for None.
 
