@@ -13,6 +13,7 @@ import numpy as np
 
 from gradatim.evaluate.intervals import bootstrap_means, wilson
 
+OF_ENTITIES = ("entity_f1", "entity_precision", "entity_recall")
 Span = tuple[str, int, int]  # type, first token, one past the last
 
 # metric → (title, higher is better, in percent)
@@ -46,27 +47,33 @@ def score_tagging(sentences: Sequence[Sentence], kinds: Sequence[str], *, seed: 
     0.667
     """
     found: dict[str, Any] = {}
-    counts = np.array([[len(set(s.true) & set(s.said)), len(s.said), len(s.true)] for s in sentences], dtype=np.float64)
-    right = np.array([sum(a == b for a, b in zip(s.true_tags, s.said_tags)) for s in sentences], dtype=np.float64)
-    length = np.array([len(s.true_tags) for s in sentences], dtype=np.float64)
-    parts = {
-        "entity_f1": (2 * counts[:, 0], counts[:, 1] + counts[:, 2]),
-        "entity_precision": (counts[:, 0], counts[:, 1]),
-        "entity_recall": (counts[:, 0], counts[:, 2]),
-        "token_accuracy": (right, length),
-    }
-    for name, (above, below) in parts.items():
-        if name.startswith("entity") and not kinds:
+    parts = counts_of(sentences)
+    for name, counts in parts.items():
+        if name == "sentence_accuracy" or (name in OF_ENTITIES and not kinds):
             continue
-        low, high = bootstrap_means(np.stack([above, below], axis=1), _ratio, seed=seed)
-        value = float(above.sum() / below.sum()) if below.any() else 0.0
-        found[name] = _entry(name, value, low, high, "bootstrap over sentences")
-    whole = float((right == length).sum())
+        low, high = bootstrap_means(counts, ratio, seed=seed)
+        found[name] = _entry(name, float(ratio(counts.sum(axis=0)[None])[0]), low, high, "bootstrap over sentences")
+    whole = float(parts["sentence_accuracy"][:, 0].sum())
     low, high = wilson(whole, len(sentences))
     found["sentence_accuracy"] = _entry("sentence_accuracy", whole / len(sentences), low, high, "wilson")
     notes = ["An entity is right when its type, its first and its last token are."] if kinds else []
     return {"task": "tagging", "rows": len(sentences), "classes": list(kinds), "metrics": found,
             "per_type": per_type(sentences, kinds), "warnings": [], "notes": notes}
+
+
+def counts_of(sentences: Sequence[Sentence]) -> dict[str, np.ndarray]:
+    """What each sentence adds to a metric above and below the line, float64 (N, 2) by metric."""
+    spans = np.array([[len(set(s.true) & set(s.said)), len(s.said), len(s.true)] for s in sentences], dtype=np.float64)
+    right = np.array([sum(a == b for a, b in zip(s.true_tags, s.said_tags)) for s in sentences], dtype=np.float64)
+    length = np.array([len(s.true_tags) for s in sentences], dtype=np.float64)
+    parts = {
+        "entity_f1": (2 * spans[:, 0], spans[:, 1] + spans[:, 2]),
+        "entity_precision": (spans[:, 0], spans[:, 1]),
+        "entity_recall": (spans[:, 0], spans[:, 2]),
+        "token_accuracy": (right, length),
+        "sentence_accuracy": ((right == length).astype(np.float64), np.ones(len(sentences))),
+    }
+    return {name: np.stack(pair, axis=1) for name, pair in parts.items()}
 
 
 def per_type(sentences: Sequence[Sentence], kinds: Sequence[str]) -> list[dict[str, Any]]:
@@ -113,5 +120,6 @@ def _entry(name: str, value: float, low: float, high: float, how: str) -> dict[s
             "percent": percent}
 
 
-def _ratio(means: np.ndarray) -> np.ndarray:
+def ratio(means: np.ndarray) -> np.ndarray:
+    """Above over below, (M, 2) → (M,); 0 where nothing is below."""
     return np.divide(means[:, 0], means[:, 1], out=np.zeros(len(means)), where=means[:, 1] > 0)

@@ -21,9 +21,11 @@ from gradatim.tasks.language_report import sections
 from gradatim.tasks.language_training import NetworkTraining
 from gradatim.tasks.line import Fitted, Job
 from gradatim.tasks.members import Ensemble, Member
+from gradatim.tasks.selection import AVERAGE_MARGIN, compare
 
 ORDERS = {"characters": (4, 6, 9), "words": (2, 3, 4), "subwords": (2, 3, 5)}
 SUBWORDS_FROM = 20_000_000  # characters from which subwords are the default
+PIECE = 500  # tokens: long texts are compared in pieces, so that few of them tell chance from skill
 WORTH = 0.002  # bits per character that an average must gain over the better of its two
 NGRAMS_SHARE = 0.25  # of the time, at most
 NGRAMS_GROW = 1.5  # how much more an order costs than its length says
@@ -35,6 +37,7 @@ class Tried:
     """A candidate: its members and shares, what it gives the development texts, bits per character there."""
 
     name: str
+    kind: str
     members: tuple[Member, ...]
     weights: tuple[float, ...]
     given: list[np.ndarray]
@@ -123,7 +126,8 @@ class Line:
 
     def _uniform(self, tokens: LosslessTokens) -> Tried:
         given = [np.full(len(ids) + 1, 1 / len(tokens)) for ids in self.ids["development"]]
-        return Tried("every token alike", (), (), given, self._bits(given), 0.0, "what knowing nothing costs")
+        return Tried("every token alike", "constant", (), (), given, self._bits(given), 0.0,
+                     "what knowing nothing costs")
 
     def _bits(self, given: list[np.ndarray]) -> float:
         return bits_per_character(given, self.texts["development"])
@@ -145,7 +149,7 @@ class Line:
             given = [model.probabilities(ids) for ids in self.ids["development"]]
             seconds = time.perf_counter() - began
             self.job.clock.note("n-grams", seconds)
-            found.append(Tried(f"{model.order}-grams", (member,), (1.0,), given, self._bits(given), seconds,
+            found.append(Tried(f"{model.order}-grams", "n-grams", (member,), (1.0,), given, self._bits(given), seconds,
                                f"{int(model.levels.sum()):,} n-grams, modified Kneser–Ney"))
             self.job.say(f"  {found[-1].name}: {found[-1].value:.3f} bits per character on the development texts")
         return found
@@ -175,7 +179,7 @@ class Line:
         member = self.training.fit(max(NETWORK_SHARE * job.clock.left() - reserved, 0.0), reserved)
         given = member.probabilities(self.ids["development"])
         seconds = time.perf_counter() - began
-        found = Tried(f"{family} network", (member,), (1.0,), given, self._bits(given), seconds,
+        found = Tried(f"{family} network", "network", (member,), (1.0,), given, self._bits(given), seconds,
                       f"{self.training.settings['weights']:,} weights")
         job.say(f"  {found.name}: {found.value:.3f} bits per character on the development texts")
         return found
@@ -184,24 +188,34 @@ class Line:
         """The weighted average of probabilities, its weight from the development texts."""
         share = best_share(np.concatenate(network.given), np.concatenate(ngrams.given))
         given = [share * a + (1 - share) * b for a, b in zip(network.given, ngrams.given)]
-        found = Tried(f"{network.name} and {ngrams.name}", (*network.members, *ngrams.members), (share, 1 - share),
-                      given, self._bits(given), network.seconds + ngrams.seconds, f"{share:.0%} network")
+        found = Tried(f"{network.name} and {ngrams.name}", "average", (*network.members, *ngrams.members),
+                      (share, 1 - share), given, self._bits(given), network.seconds + ngrams.seconds,
+                      f"{share:.0%} network")
         self.job.say(f"  {found.name}: {found.value:.3f} bits per character on the development texts")
         return found
 
     def _choose(self, tried: list[Tried]) -> tuple[Tried, str]:
-        ngrams = min((one for one in tried if one.name.endswith("-grams") and len(one.members) == 1),
-                     key=lambda one: one.value)
-        network = next((one for one in tried if one.name.endswith("network")), None)
-        if network is None:
+        ngrams = min((one for one in tried if one.kind == "n-grams"), key=lambda one: one.value)
+        network = next((one for one in tried if one.kind == "network"), None)
+        average = next((one for one in tried if one.kind == "average"), None)
+        if network is None or average is None:
             return ngrams, "n-grams alone, as asked for."
-        average = tried[-1]
-        single = min(ngrams, network, key=lambda one: one.value)
-        best = average if average.value < single.value - WORTH else single
-        beaten = "beats" if network.value < ngrams.value else "does not beat"
+        found = compare(self._losses(ngrams), self._losses(network))
+        best = network if found.kept == "second" else ngrams
+        gain = compare(self._losses(best), self._losses(average), margin=AVERAGE_MARGIN)
+        best = average if gain.kept == "second" and gain.difference > WORTH else best
+        beaten = "beats" if found.kept == "second" else "does not beat"
+        chance = f", {found.difference:+.3f} ± {found.error:.3f} better, which may be chance" if found.tie else ""
         verdict = (f"The network {beaten} the {ngrams.name} alone ({network.value:.3f} against {ngrams.value:.3f} bits "
-                   f"per character on the development texts); averaged with them it reaches {average.value:.3f}.")
+                   f"per character on the development texts{chance}); averaged with them it reaches "
+                   f"{average.value:.3f}.")
         return best, verdict
+
+    def _losses(self, one: Tried) -> np.ndarray:
+        """Bits of each piece of the development texts, (N,), scaled so that their mean is the bits per character."""
+        pieces = [piece for given in one.given for piece in np.array_split(given, max(1, len(given) // PIECE))]
+        bits = np.array([-np.log2(piece).sum() for piece in pieces])
+        return bits * (one.value / bits.mean()) if bits.any() else bits
 
     def _fitted(self, task: LanguageModel, tried: list[Tried], chosen: Tried, verdict: str) -> Fitted:
         began = time.perf_counter()

@@ -1,8 +1,8 @@
 """The verdict between candidates, one for every task: by how much one is better on the same rows, and which is kept.
 
 Two candidates are compared by the differences of their row losses on the rows that both answered. The simpler one is
-kept unless the other's mean loss is lower by more than the standard error of that difference and by more than the one
-row that speaks loudest could turn: on few rows a difference of one or two rows is no reason to prefer a network.
+kept unless the other's mean loss is lower by more than the standard error of that difference, even if the one row that
+speaks loudest had said the opposite: a difference of one or two rows is no reason to prefer a network.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,10 @@ MARGIN = 1.0  # standard errors by which a less simple candidate must be better
 AVERAGE_MARGIN = 0.5  # and an average: it is the safer of two equals
 FEWER_ROWS = 2.0  # times these margins where one of the two answered fewer rows
 # From simple to less simple; what the user chose by name stands beside the constant, so that no margin is asked of it.
-SIMPLICITY = {"constant": 0, "chosen": 0, "local": 1, "head": 1, "frozen": 1, "global": 2, "trees": 2, "network": 3}
+SIMPLICITY = {
+    "constant": 0, "chosen": 0, "local": 1, "head": 1, "frozen": 1, "crf": 1, "n-grams": 1, "pairs": 1, "global": 2,
+    "trees": 2, "network": 3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def compare(
     margin = margin if both.sum() == max(np.isfinite(first).sum(), np.isfinite(second).sum()) else FEWER_ROWS * margin
     gain = float(gains.mean())
     error = float(gains.std() / max(rows - 1, 1) ** 0.5)
-    needed = margin * error + float(np.abs(gains).max()) / rows if margin else 0.0
+    needed = margin * error + 2 * float(np.abs(gains).max()) / rows if margin else 0.0
     tie, kept = abs(gain) <= needed, "second" if gain > needed else "first"
     said = f"{measure} {second[both].mean():.4f} against {first[both].mean():.4f} on {rows} rows, a difference of " \
            f"{gain:+.4f} ± {error:.4f}"
@@ -100,17 +103,17 @@ def best_single(
     return kept, last
 
 
-def pseudo_values(counts: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def pseudo_values(counts: np.ndarray, statistic: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
     """The share of each row in a statistic of summed counts, (N,), so that such statistics are compared row by row.
 
-    counts (N, K): what a row adds (entities right, said, true); statistic: sums (M, K) → values (M,). The jackknife's
-    pseudo-values N·θ − (N − 1)·θ without the row (Tukey 1958): their mean is θ without its bias, their spread gives the
-    standard error.
+    counts (N, K): what a row adds (entities right, said, true); statistic: sums (M, K) over so many rows → values (M,).
+    The jackknife's pseudo-values N·θ − (N − 1)·θ without the row (Tukey 1958): their mean is θ without its bias, their
+    spread gives the standard error.
 
-    >>> pseudo_values(np.array([[1.0, 2.0], [3.0, 4.0]]), lambda sums: sums[:, 0] / 2).tolist()
+    >>> pseudo_values(np.array([[1.0], [3.0]]), lambda sums, rows: sums[:, 0] / rows).tolist()
     [1.0, 3.0]
     """
     total, rows = counts.sum(axis=0), len(counts)
     if rows < 2:
-        return statistic(total[None])
-    return rows * statistic(total[None]) - (rows - 1) * statistic(total - counts)
+        return statistic(total[None], rows)
+    return rows * statistic(total[None], rows) - (rows - 1) * statistic(total - counts, rows - 1)

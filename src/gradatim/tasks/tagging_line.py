@@ -14,9 +14,11 @@ from gradatim.data.schema import Column, Schema
 from gradatim.data.table import Table
 from gradatim.errors import DataError, GradatimError
 from gradatim.evaluate.advice import advice
+from gradatim.evaluate.tagging import counts_of, ratio
 from gradatim.tasks.budget import REFIT_SHARE
 from gradatim.tasks.line import Fitted, Job
 from gradatim.tasks.members import Ensemble
+from gradatim.tasks.selection import AVERAGE_MARGIN, best_single, compare, pseudo_values
 from gradatim.tasks.tagging import METRIC_NAMES, Tagging, list_faults
 from gradatim.tasks.tagging_columns import column_of_tags, column_of_tokens, written
 from gradatim.tasks.tagging_crf import FeatureCRF, fit_crf
@@ -81,9 +83,13 @@ def fit_line(job: Job) -> Fitted:
 
 @dataclass(slots=True)
 class Tried:
-    """A candidate: its members with their weights, answers to development and test rows, what it took."""
+    """A candidate: its members with their weights, answers to development and test rows, what it took.
+
+    kind: "constant", "crf", "network", or "average" of two of them. losses: of each development sentence.
+    """
 
     name: str
+    kind: str
     members: tuple[Any, ...]
     development: np.ndarray
     test: np.ndarray
@@ -93,6 +99,7 @@ class Tried:
     weights: tuple[float, ...] = (1.0,)
     score: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
+    losses: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(slots=True)
@@ -155,7 +162,7 @@ class _Line:
             return WordTable.fit(*self._of(rows), len(self.task.codec.tags), column=self.corpus.column)
 
         member = fit(self.parts["train"])
-        self._add("most frequent tag of each word", member, member.shares_of, time.perf_counter() - began,
+        self._add("most frequent tag of each word", "constant", member, member.shares_of, time.perf_counter() - began,
                   lambda: (fit(self._all()),))
 
     def fit_features(self) -> None:
@@ -180,7 +187,7 @@ class _Line:
         assert best is not None
         _, crf, strength, took = best
         self.job.say(f"  CRF on features: {len(crf.keys):,} features, penalty {strength:g}, {took:.1f} s")
-        self._add("CRF on features", crf, crf.marginals, took,
+        self._add("CRF on features", "crf", crf, crf.marginals, took,
                   lambda: (self._crf_again(crf, strength),), note=f"{len(crf.keys):,} features, penalty {strength:g}")
         self.crf_seconds = took * len(self._all()) / len(self.parts["train"])
 
@@ -211,7 +218,8 @@ class _Line:
                                model=model, name=name, seconds=left / (1 + more) / (1 + others),
                                after=more + others, reserved=self.crf_seconds)
         self._tell(trained)
-        self._add(name, trained.member, trained.member.answered, trained.result.history.actual["total_seconds"],
+        took = trained.result.history.actual["total_seconds"]
+        self._add(name, "network", trained.member, trained.member.answered, took,
                   lambda: (self._trained_again(model, trained),),
                   note=f"best epoch {trained.result.best_epoch} of {len(trained.result.history.rows)}")
 
@@ -239,31 +247,43 @@ class _Line:
 
     def average(self) -> None:
         """The CRF and each network with equal weights: what one knows of spelling the other knows of context."""
-        crf = self.tried[1]
-        for network in self.tried[2:]:
+        crf = next(tried for tried in self.tried if tried.kind == "crf")
+        for network in [tried for tried in self.tried if tried.kind == "network"]:
             self._compare(Tried(
-                f"CRF on features + {network.name}", (*crf.members, *network.members),
+                f"CRF on features + {network.name}", "average", (*crf.members, *network.members),
                 (crf.development + network.development) / 2, (crf.test + network.test) / 2, 0.0,
                 lambda network=network: (*crf.refit(), *network.refit()),  # type: ignore[misc]
                 "equal weights", (0.5, 0.5)))
 
     def chosen(self) -> Tried:
-        """The best by the metric on the development rows."""
-        best = max(self.tried, key=lambda tried: tried.score["value"])
-        network = max((tried for tried in self.tried if "tagger" in tried.name), default=None,
-                      key=lambda tried: tried.score["value"])
-        classic = self.tried[1] if len(self.tried) > 1 else self.tried[0]
-        title = self._title()
-        self.why = f"{best.name} has the best {title} on the development sentences ({best.score['value']:.1%})"
-        if network is None:
-            self.verdict = "no network was trained"
-        elif network.score["value"] > classic.score["value"]:
-            self.verdict = (f"the network beats the CRF on features: {network.score['value']:.1%} against "
-                            f"{classic.score['value']:.1%}")
-        else:
-            self.verdict = (f"the network did not beat the CRF on features: {network.score['value']:.1%} against "
-                            f"{classic.score['value']:.1%}")
+        """The best by the metric on the development sentences, the simpler at a tie, or an average that beats it."""
+        title, singles = self._title(), [tried for tried in self.tried if tried.kind != "average"]
+        place, _ = best_single([tried.name for tried in singles], [tried.kind for tried in singles],
+                               [tried.losses for tried in singles])
+        best = singles[place]
+        for average in [tried for tried in self.tried if tried.kind == "average"]:
+            found = compare(best.losses, average.losses, margin=AVERAGE_MARGIN)
+            best = average if found.kept == "second" else best
+        highest = max(self.tried, key=lambda tried: tried.score["value"])
+        self.why = f"{best.name} has {title} {best.score['value']:.1%} on the development sentences"
+        if highest.score["value"] > best.score["value"]:
+            found = compare(best.losses, highest.losses)
+            self.why += (f"; {highest.name}, which is less simple, has {highest.score['value']:.1%}: "
+                         f"{found.difference:+.1%} ± {found.error:.1%}, no more than chance")
+        self.verdict = self._verdict_on_network(singles)
         return best
+
+    def _verdict_on_network(self, singles: Sequence[Tried]) -> str:
+        networks = [tried for tried in singles if tried.kind == "network"]
+        if not networks:
+            return "no network was trained"
+        network = max(networks, key=lambda tried: tried.score["value"])
+        classic = next(tried for tried in singles if tried.kind == "crf")
+        found = compare(classic.losses, network.losses)
+        values = (f"{network.score['value']:.1%} against {classic.score['value']:.1%}, a difference of "
+                  f"{found.difference:+.1%} [{found.low:+.1%}, {found.high:+.1%}]")
+        beats = "beats the CRF on features" if found.kept == "second" else "did not beat the CRF on features"
+        return f"the network {beats}{' by more than chance' if found.tie else ''}: {values}"
 
     def refitted(self, best: Tried) -> Ensemble:
         """The chosen members, fitted again on all labelled rows."""
@@ -331,15 +351,18 @@ class _Line:
         return {name: scores["metrics"][self.task.metric][name] for name in ("value", "low", "high")}
 
     def _add(
-        self, name: str, member: Any, answer: Callable[[Sequence[Sequence[str]]], np.ndarray], seconds: float,
-        refit: Callable[[], tuple[Any, ...]], note: str = "",
+        self, name: str, kind: str, member: Any, answer: Callable[[Sequence[Sequence[str]]], np.ndarray],
+        seconds: float, refit: Callable[[], tuple[Any, ...]], note: str = "",
     ) -> None:
         answers = [answer([self.corpus.sentences[row] for row in self.parts[part]]) for part in ("development", "test")]
-        self._compare(Tried(name, (member,), answers[0], answers[1], seconds, refit, note))
+        self._compare(Tried(name, kind, (member,), answers[0], answers[1], seconds, refit, note))
 
     def _compare(self, tried: Tried) -> None:
         scores = self.task.score(tried.development, self.corpus.tags[self.parts["development"]])
         tried.scores, tried.score = scores, self._short(scores)
+        sentences = self.task.compared(tried.development, self.corpus.tags[self.parts["development"]])
+        counts = counts_of(sentences)[self.task.metric]
+        tried.losses = 1 - pseudo_values(counts, lambda sums, rows: ratio(sums))
         self.tried.append(tried)
         self.job.say(f"  {tried.name}: {self._title()} {tried.score['value']:.1%} "
                      f"({tried.score['low']:.1%} to {tried.score['high']:.1%}) on development sentences")

@@ -16,11 +16,12 @@ from gradatim.data.schema import Column, Schema
 from gradatim.data.split import Split
 from gradatim.data.table import Table
 from gradatim.errors import DataError, GradatimError, SchemaError
-from gradatim.evaluate.texts import compare_texts, measure_texts
+from gradatim.evaluate.texts import compare_texts, counts_of, measure_texts, value_of
 from gradatim.randomness import generator
 from gradatim.tasks.budget import REFIT_SHARE
 from gradatim.tasks.line import Fitted, Job
 from gradatim.tasks.members import Ensemble
+from gradatim.tasks.selection import best_single, compare, pseudo_values
 from gradatim.tasks.translation import SCORED, Translation, score_texts
 from gradatim.tasks.translation_batches import Texts
 from gradatim.tasks.translation_members import Copier, PairMemory, WordByWord
@@ -40,10 +41,12 @@ KEEP_SHARE = 0.85  # above this share of the pairs in the training part, the ref
 class TextCandidate:
     """One way to write: its member fitted on the training rows, what it wrote of the compared rows, its score.
 
-    refit: fits it on other rows; `trained` is the network's.
+    kind: "constant" (looks at no pair), "pairs" (learns from them by counting) or "network". refit: fits it on other
+    rows; `trained` is the network's.
     """
 
     name: str
+    kind: str
     member: Any
     said: list[str]
     seconds: float
@@ -105,8 +108,10 @@ def fit_line(job: Job) -> Fitted:
         candidate.score = measure_texts(metric, candidate.said, references)
         job.say(f"  {candidate.name}: {metric} {candidate.score['value']:.1f} "
                 f"[{candidate.score['low']:.1f}, {candidate.score['high']:.1f}] on {len(compared)} development rows")
-    chosen = max(candidates, key=lambda candidate: candidate.score["value"])
-    verdict = _verdict(metric, candidates, references)
+    losses = [row_losses(metric, candidate.said, references) for candidate in candidates]
+    place, _ = best_single([one.name for one in candidates], [one.kind for one in candidates], losses, metric)
+    chosen = candidates[place]
+    verdict = _verdict(metric, candidates, chosen, references)
     if verdict:
         job.say(f"  {verdict}")
     given = [str(texts.sources[row]) for row in scored]
@@ -169,7 +174,8 @@ def _candidates(
     for name, make in makers.items():
         began = time.perf_counter()
         member = make(train)
-        found.append(TextCandidate(name, member, member.write(given), time.perf_counter() - began, make))
+        kind = "constant" if isinstance(member, Copier) else "pairs"
+        found.append(TextCandidate(name, kind, member, member.write(given), time.perf_counter() - began, make))
         job.clock.note("baselines", time.perf_counter() - began)
     if job.options.get("network") != "none":
         trained = train_translator(job, texts, column, train, held, more=more)
@@ -178,7 +184,7 @@ def _candidates(
         member, said, note = _written(trained.member, given, references, task.metric, "length_penalty" in job.options)
         job.clock.note("writing of development rows", time.perf_counter() - began)
         trained.member = member
-        found.append(TextCandidate(str(trained.settings["network"]), member, said,
+        found.append(TextCandidate(str(trained.settings["network"]), "network", member, said,
                                    trained.result.history.actual["total_seconds"], None, note, trained=trained))
     return found
 
@@ -206,19 +212,27 @@ def _written(
     return member, plain, f"{note}copies of unseen words are left out: {metric} {gain:+.2f} on {changed} texts"
 
 
-def _verdict(metric: str, candidates: Sequence[TextCandidate], references: Sequence[str]) -> str:
-    """Whether the network beats the best baseline, with the paired interval."""
-    networks = [one for one in candidates if one.trained is not None]
-    others = [one for one in candidates if one.trained is None]
+def row_losses(metric: str, said: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """What each row takes from 100 of the metric of all rows together, (N,)."""
+    counts = counts_of(metric, said, references)
+    return 100.0 - pseudo_values(counts, lambda sums, rows: value_of(metric, sums, rows))
+
+
+def _verdict(
+    metric: str, candidates: Sequence[TextCandidate], chosen: TextCandidate, references: Sequence[str]
+) -> str:
+    """Whether the network beats the best baseline, with the paired interval, and what is kept where it does not."""
+    networks = [one for one in candidates if one.kind == "network"]
+    others = [one for one in candidates if one.kind != "network"]
     if not networks:
         return ""
     rival = max(others, key=lambda one: one.score["value"])
+    found = compare(*(row_losses(metric, one.said, references) for one in (rival, networks[0])))
     gain = compare_texts(metric, networks[0].said, rival.said, references)
-    beats = gain["value"] > 0
-    sure = gain["low"] > 0 if beats else gain["high"] < 0
-    return (f"the network {'beats' if beats else 'does not beat'} the best baseline ({rival.name}): {metric} "
-            f"{gain['value']:+.1f} [{gain['low']:+.1f}, {gain['high']:+.1f}] on {len(references)} development rows"
-            + ("" if sure else ", which may be chance") + ("" if beats else "; the better is kept"))
+    return (f"the network {'beats' if found.kept == 'second' else 'does not beat'} the best baseline ({rival.name}): "
+            f"{metric} {gain['value']:+.1f} [{gain['low']:+.1f}, {gain['high']:+.1f}] on {len(references)} development "
+            f"rows" + (", which may be chance" if found.tie else "")
+            + ("" if chosen is networks[0] else f"; {chosen.name} is kept"))
 
 
 def _final(
