@@ -72,20 +72,23 @@ def test_saved_and_loaded_it_writes_the_same(run):
     assert test.columns == ["row", "text", "reference"] and len(test) > 10
 
 
-def test_resumed_it_ends_with_the_same_bits(run, tmp_path, monkeypatch):
+def test_killed_twice_and_resumed_it_ends_with_the_same_bits(run, tmp_path, monkeypatch):
+    """Once while the network of the choice is trained, once while it is trained again on all pairs."""
     from gradatim.train import hooks
 
     pairs().write_csv(tmp_path / "pairs.csv")
     saves = hooks.Checkpoint.epoch
+    for stage, begin in (("translator", lambda: fit(tmp_path / "pairs.csv", output=tmp_path / "run")),
+                         ("refit", lambda: gradatim.run.resume(tmp_path / "run"))):
 
-    def killed(self: Any, training: Any) -> None:
-        saves(self, training)
-        if training.epoch == 5:
-            raise KeyboardInterrupt
+        def killed(self: Any, training: Any, stage: str = stage) -> None:
+            saves(self, training)
+            if self.folder.name == stage and training.epoch == 5:
+                raise KeyboardInterrupt
 
-    monkeypatch.setattr(hooks.Checkpoint, "epoch", killed)
-    with pytest.raises(KeyboardInterrupt):
-        fit(tmp_path / "pairs.csv", output=tmp_path / "run")
+        monkeypatch.setattr(hooks.Checkpoint, "epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            begin()
     monkeypatch.undo()
     resumed = gradatim.run.resume(tmp_path / "run")
     mine, theirs = (one.artifact.ensemble.members[0].to_state()[1] for one in (run, resumed))

@@ -28,7 +28,7 @@ from gradatim.tasks.line import Job
 MODELS = (*LOCAL, "ridge", "trees", *NETWORKS)
 LOCAL_SHARE, NETWORK_SHARE = 0.12, 0.5  # of the time; the last of what is left then
 TREES_SHARE = 0.12  # of the time that is left; trees that are chosen are grown twice more
-PROBED_TREES, FEWEST_TREES = 9, 20
+PROBED_TREES, PROBED_EACH, FEWEST_TREES = 9, 8, 20  # trees of a probe, every how many windows it has, trees at least
 FEWEST_STEPS = 20  # of a network's plan
 
 
@@ -87,10 +87,11 @@ class Line:
             if self.job.epochs is not None:
                 return MOST_TREES
             seconds = []
+            some = windows.take(np.arange(0, len(windows), max(1, min(PROBED_EACH, len(windows) // FEWEST_WINDOWS))))
             for trees in (1, 1, PROBED_TREES):  # what is compiled, what does not depend on the number, and the rest
                 began = time.perf_counter()
-                TreesMember.fit(self.gatherer, windows, self.rolling.cuts, self.task, most_trees=trees)
-                seconds.append(time.perf_counter() - began)
+                TreesMember.fit(self.gatherer, some, self.rolling.cuts, self.task, most_trees=trees)
+                seconds.append((time.perf_counter() - began) * len(windows) / len(some))
             each = max(seconds[2] - seconds[1], 1e-7) / (PROBED_TREES - 1)
             left = max(TREES_SHARE * self.job.clock.left() - seconds[1], 0.0)
             return int(np.clip(left / each, FEWEST_TREES, MOST_TREES))
@@ -161,9 +162,9 @@ class Line:
             plan = self.trainer.plan(kind, windows, self.development, seconds)
             self.plans[kind] = plan
             if self.job.epochs is None and plan.total_steps < FEWEST_STEPS:
-                self.notes.append(f"no {kind} network: the time holds {plan.total_steps} steps, {FEWEST_STEPS} are "
-                                  "needed at least; give more --minutes")
-                continue
+                self.notes.append(f"no {', '.join(kinds[number:])} network: the time holds {plan.total_steps} steps, "
+                                  f"{FEWEST_STEPS} are needed at least; give more --minutes")
+                break
             self.job.say(f"  {kind}: {plan.epochs} epochs of {plan.steps_per_epoch} steps, forecast "
                          f"{plan.forecast['total_seconds']:.0f} s")
 

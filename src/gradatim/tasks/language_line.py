@@ -18,7 +18,7 @@ from gradatim.tasks.language_model import (
     scores_of,
 )
 from gradatim.tasks.language_report import sections
-from gradatim.tasks.language_training import NetworkTraining
+from gradatim.tasks.language_training import NetworkTraining, within
 from gradatim.tasks.line import Fitted, Job
 from gradatim.tasks.members import Ensemble, Member
 from gradatim.tasks.selection import AVERAGE_MARGIN, compare
@@ -29,6 +29,7 @@ PIECE = 500  # tokens: long texts are compared in pieces, so that few of them te
 WORTH = 0.002  # bits per character that an average must gain over the better of its two
 NGRAMS_SHARE = 0.25  # of the time, at most
 NGRAMS_GROW = 1.5  # how much more an order costs than its length says
+READ_A_MINUTE = 100_000  # tokens of the development texts, and of the test texts, that a network is to read
 NETWORK_SHARE = 0.92  # of the time that is left when the n-grams stand
 
 
@@ -65,6 +66,7 @@ class Line:
                             "with blank lines, or give more")
         self.notes: list[str] = []
         self.training: NetworkTraining | None = None
+        self.every: list[np.ndarray] = []  # the ids of all texts
         self.saved: list[str] = []  # what is saved of each member that was scored
         self.counting: dict[int, float] = {}  # seconds to count n-grams of an order in the training texts
 
@@ -80,14 +82,33 @@ class Line:
         self.notes.append(f"{len(tokens):,} tokens ({kind}: {why}), {characters / max(size, 1):.2f} characters a token")
         job.say(f"  {self.notes[-1]}; {len(self.texts['train']):,} training texts of {characters:,} characters")
         task = LanguageModel(self.column, tokens, job.metric or "bits_per_character")
+        read = self._read_less()
         tried = [self._uniform(tokens), *self._ngrams(tokens)]
         ngrams = min(tried[1:], key=lambda one: one.value)
-        network = self._network(tokens, ngrams)
+        network = self._network(tokens, ngrams, read)
         if network is not None:
             tried += [network, self._average(ngrams, network)]
         chosen, verdict = self._choose(tried)
         chosen.chosen = True
         return self._fitted(task, tried, chosen, verdict)
+
+    def _read_less(self) -> int:
+        """Leave out development and test texts that a network could not read in the time; the tokens of the rest."""
+        job, read = self.job, 0
+        self.every = [ids for part in self.ids.values() for ids in part]
+        most = int(READ_A_MINUTE * job.clock.seconds / 60)
+        for name in ("development", "test"):
+            whole = len(self.ids[name])
+            if job.epochs is None and job.options["network"] != "none":
+                ids = self.ids[name]
+                self.rows[name], self.texts[name], self.ids[name] = (
+                    within(ids, most, part) for part in (self.rows[name], self.texts[name], ids))
+            if len(self.ids[name]) < whole:
+                self.notes.append(f"{len(self.ids[name]):,} of {whole:,} {name} texts are read, an even choice; give "
+                                  "more --minutes to read more")
+                job.say(f"  {self.notes[-1]}")
+            read += sum(map(len, self.ids[name]))
+        return read
 
     def _saved(self, member: Any, tokens: LosslessTokens) -> Member:
         """n-grams counted again in the texts of all parts, where there is time; a network as it was trained."""
@@ -101,20 +122,19 @@ class Line:
             self.saved.append(f"{kept}: there was no time to count them again in all texts")
             return member
         began = time.perf_counter()
-        texts = [text for part in self.ids.values() for text in part]
-        model = KneserNey.fit(texts, order=order, vocabulary=len(tokens))
+        model = KneserNey.fit(self.every, order=order, vocabulary=len(tokens))
         job.clock.note("n-grams", time.perf_counter() - began)
         if model.order != order:
             self.saved.append(f"{kept}: of all texts they would take too much memory")
             return member
-        self.saved.append(f"the {order}-grams that are saved were counted again in all {len(texts):,} texts after the "
-                          "score")
+        self.saved.append(f"the {order}-grams that are saved were counted again in all {len(self.every):,} texts "
+                          "after the score")
         return NGramMember(self.column, model, tokens)
 
     def _counting_again(self, order: int) -> float:
         """Forecast of the seconds to count n-grams in the texts of all parts."""
-        sizes = {name: sum(map(len, part)) for name, part in self.ids.items()}
-        return NGRAMS_GROW * self.counting[order] * sum(sizes.values()) / max(sizes["train"], 1)
+        more = sum(map(len, self.every)) / max(sum(map(len, self.ids["train"])), 1)
+        return NGRAMS_GROW * self.counting[order] * more
 
     def _kind(self) -> tuple[str, str]:
         kind = self.job.options.get("tokens")
@@ -166,7 +186,7 @@ class Line:
             job.say(f"  {self.notes[-1]}")
         return bool(yes)
 
-    def _network(self, tokens: LosslessTokens, ngrams: Tried) -> Tried | None:
+    def _network(self, tokens: LosslessTokens, ngrams: Tried, read: int) -> Tried | None:
         """The network, trained in the time that is left less what it takes to count the best n-grams again."""
         job = self.job
         family = job.options["network"]
@@ -176,7 +196,7 @@ class Line:
         self.training = NetworkTraining(job, tokens, self.column, self.ids["train"], self.ids["development"], family)
         began = time.perf_counter()
         reserved = self._counting_again(ngrams.members[0].model.order)  # type: ignore[attr-defined]
-        member = self.training.fit(max(NETWORK_SHARE * job.clock.left() - reserved, 0.0), reserved)
+        member = self.training.fit(max(NETWORK_SHARE * job.clock.left() - reserved, 0.0), reserved, read)
         given = member.probabilities(self.ids["development"])
         seconds = time.perf_counter() - began
         found = Tried(f"{family} network", "network", (member,), (1.0,), given, self._bits(given), seconds,

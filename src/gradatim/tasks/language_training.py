@@ -49,7 +49,9 @@ TOKENS_PER_WEIGHT = 4.0  # weights of tables apart
 MOST_PASSES = 30.0
 PLANNED = 0.93  # of the seconds is planned for; steps of a busy machine vary
 ROUNDS = 12  # after each of which the development texts are read
-DEVELOPMENT_TOKENS = 40_000  # of them at each round
+FEWEST_WATCHED, DEVELOPMENT_TOKENS = 2_000, 40_000  # tokens of them at each round, at least and at most
+WATCHED_SHARE = 0.5  # of the tokens of a round, between these
+READING = 1 / 3  # of the seconds to learn from a token: to read it
 SHARE_KEPT = 0.06  # of the time is kept back for the scores
 TRIAL_SECONDS = 2.0
 ONE_THREAD = 0.95  # one thread is taken when it needs less than this share of the seconds
@@ -63,15 +65,18 @@ class NetworkTraining:
         development: Sequence[np.ndarray], family: str,
     ) -> None:
         self.job, self.tokens, self.column, self.family = job, tokens, column, family
-        self.train, self.watched = train, within(development, DEVELOPMENT_TOKENS)
+        self.train, self.development = train, development
         self.size = sum(len(text) + 1 for text in train)
         self.history: History | None = None
         self.settings: dict[str, Any] = {}
 
-    def fit(self, seconds: float, reserved: float) -> LanguageNetwork:
-        """Plan for so many seconds, train, and put the best weights in place; `reserved` seconds come after it."""
+    def fit(self, seconds: float, reserved: float, read: int) -> LanguageNetwork:
+        """Plan for so many seconds, train, and put the best weights in place.
+
+        reserved: seconds of what comes after it; read: tokens that it is to read then.
+        """
         job = self.job
-        self.settings = job.memo.decide("network", lambda: self.planned(seconds))
+        self.settings = job.memo.decide("network", lambda: self.planned(seconds, read))
         job.say(f"  plan: {self.settings['why']}")
         plan = Plan.from_json(self.settings["plan"])
         torch.set_num_threads(plan.placement.threads)
@@ -79,9 +84,13 @@ class NetworkTraining:
         step = NextTokenStep(member.network, plan)
         rounds = Rounds(self.train, lanes=plan.batch_size, length=self.settings["length"], steps=plan.steps_per_epoch,
                         seed=job.seed)
+        step_tokens = plan.batch_size * self.settings["length"]
+        watched = within(self.development, int(np.clip(WATCHED_SHARE * plan.steps_per_epoch * step_tokens,
+                                                       FEWEST_WATCHED, DEVELOPMENT_TOKENS)))
+        reserved += READING * read / step_tokens * plan.forecast["seconds_per_step"]
 
         def evaluate() -> dict[str, float]:
-            given = np.concatenate(member.probabilities(self.watched, quick=True))
+            given = np.concatenate(member.probabilities(watched, quick=True))
             return {MONITOR: float(-np.log2(given.clip(1e-30)).mean())}
 
         result = train_within_budget(
@@ -104,7 +113,7 @@ class NetworkTraining:
         network = build(blueprint).to(placement.device)
         return LanguageNetwork(self.column, blueprint, network, placement, self.tokens)
 
-    def planned(self, seconds: float) -> dict[str, Any]:
+    def planned(self, seconds: float, read: int) -> dict[str, Any]:
         """Measure sizes from the largest that the text can feed down to one that reads it often enough; then plan."""
         job, placement, size = self.job, choose(), self.largest()
         if job.epochs is not None:
@@ -113,7 +122,8 @@ class NetworkTraining:
         else:
             placement, size, pace = self.fastest_enough(placement, size, seconds)
             most = MOST_PASSES * self.size / self.tokens_per_step(size)
-            steps = max(2, int(min(PLANNED * seconds / pace, most)))
+            whole = PLANNED * seconds / pace - READING * read / self.tokens_per_step(size)
+            steps = max(2, int(min(whole / (1 + READING * WATCHED_SHARE), most)))
         passes = steps * self.tokens_per_step(size) / self.size
         dropout = dropout_for(passes)
         blueprint = self.blueprint(size, dropout)
@@ -191,10 +201,10 @@ def dropout_for(passes: float) -> float:
     return 0.0 if passes < 4 else 0.1 if passes < 9 else 0.2 if passes < 20 else 0.3
 
 
-def within(texts: Sequence[np.ndarray], most: int) -> list[np.ndarray]:
-    """An even choice of texts with about so many tokens."""
+def within(texts: Sequence[np.ndarray], most: int, chosen: Sequence[Any] | None = None) -> list[Any]:
+    """An even choice of texts with about so many tokens; of what stands beside them, where `chosen` is given."""
     size = sum(len(text) + 1 for text in texts)
-    return list(texts[:: max(1, -(-size // most))])
+    return list((texts if chosen is None else chosen)[:: max(1, -(-size // max(most, 1)))])
 
 
 def meta(blueprint: dict[str, Any]) -> torch.nn.Module:
