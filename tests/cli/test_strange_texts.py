@@ -154,7 +154,7 @@ def test_a_run_folder_of_a_stranger_is_refused(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(("words", "name", "content", "stage"), [
     ([*TRANSLATE[:6], "--option", "width=32", "--option", "phrases=no", "--option", "network=attention"], "pairs.csv",
      GOOD, "translator"),
-    ([*TAG[:4], "--option", "hidden=32", "--option", "strength=1000000"], "train.conll", conll(), "recurrent tagger"),
+    ([*TAG[:4], "--option", "hidden=32"], "train.conll", conll(), "recurrent tagger"),
 ])
 def test_killed_while_the_network_learns_it_ends_with_the_same_bits(words, name, content, stage, tmp_path):
     fit = [*words, "--epochs", "12", "--seed", "1", "--ledger", "none", "-o", "run"]

@@ -13,9 +13,13 @@ import pytest
 
 import gradatim as gd
 from gradatim import fitting
+from gradatim.data.conll import write_conll
+from gradatim.run import resume
 from gradatim.tasks import forecasting_network, tagging_training, translation_training
 from gradatim.tasks.budget import train_within_budget
 from gradatim.tasks.memo import Clock, Memo
+from gradatim.train.hooks import Checkpoint
+from killing import same_files
 
 WORDS = ["the", "a", "old", "red", "cat", "dog", "sees", "likes", "moon", "bird"]
 
@@ -131,3 +135,33 @@ def test_a_refit_that_the_clock_cuts_off_is_not_kept(
         assert "scored" in run.facts["score"]["note"]
         again = loaded.evaluate(table()[run.artifact.split["test"]])["metrics"][run.facts["score"]["metric"]]
         assert again["value"] == pytest.approx(run.facts["score"]["value"], abs=1e-9)
+
+
+def test_a_tagger_killed_in_its_training_and_in_its_refit_ends_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tagging_table()
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.conll").write_text(write_conll(table["tokens"].to_list(), table["upos"].to_list()))
+
+    def begin(name: str) -> gd.Run:
+        return gd.fit(tmp_path / name / "train.conll", task="tagging", epochs=8, seed=1, output=tmp_path / name / "run",
+                      options={"hidden": "16", "strength": "1000000"})
+
+    whole = begin("whole")
+    saves = Checkpoint.epoch
+    for stage in ("recurrent tagger", "recurrent tagger on all rows"):
+
+        def killed(self: Any, training: Any, stage: str = stage) -> None:
+            saves(self, training)
+            if self.folder.name == stage and training.epoch == 3:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(Checkpoint, "epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            begin("broken") if stage == "recurrent tagger" else resume(tmp_path / "broken" / "run")
+    monkeypatch.undo()
+    resume(tmp_path / "broken" / "run")
+    assert any("trained again on all" in note for note in whole.facts["answer"]["notes"])
+    same_files(tmp_path / "whole" / "run", tmp_path / "broken" / "run", ("weights.safetensors", "predictions/test.csv"))
