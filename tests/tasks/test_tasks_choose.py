@@ -1,16 +1,23 @@
 """Choosing: cross-validated answers, temperatures, the greedy average against brute force, the network's verdict."""
 
 import itertools
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
+import gradatim as gd
+from gradatim.data.readers import read_table
 from gradatim.data.schema import Column
+from gradatim.evaluate.calibrate import apply_temperature
 from gradatim.tasks.choose import Candidate, cross_answers, temper, verdict_on_network, weigh
 from gradatim.tasks.classification import Classification
 from gradatim.tasks.regression import Regression
+from gradatim.tasks.source import Source
 
 ROWS = 400
 
@@ -81,6 +88,33 @@ def test_candidates_are_compared_on_rows_that_all_answered(task: Classification,
     poor = candidate("network", labels, 3, 0.0, "network")
     assert "does not beat" in verdict_on_network([whole, poor], labels, task)
     assert verdict_on_network([whole], labels, task) == verdict_on_network([part], labels, task) == ""
+
+
+def test_one_that_answered_few_rows_takes_none_from_the_others(task: Classification, labels: np.ndarray) -> None:
+    """Two that answered all rows are averaged on all; the third, no better on its 38 rows, is left out."""
+    candidates = [candidate(str(seed), labels, seed, 1.2) for seed in (1, 2)]
+    few = candidate("few", labels, 3, 1.2, "network")
+    few.answers[38:] = np.nan
+    why, shared = weigh([*candidates, few], labels, task)
+    assert shared.all() and few.weight == 0 and all(c.weight > 0.3 for c in candidates) and "400 rows" in why
+
+
+def test_what_is_compared_is_what_a_saved_run_answers(tmp_path: Path) -> None:
+    """The development answers are those of members of one fold each, tempered, averaged and mixed as the saved ones."""
+    random = np.random.default_rng(0)
+    frame = pl.DataFrame({"x": random.normal(size=90), "z": random.normal(size=90)})
+    first = pl.col("x") + random.normal(size=90) > 0
+    frame = frame.with_columns(y=pl.when(first).then(pl.lit("a")).otherwise(pl.lit("b")))
+    run = gd.fit(frame, target="y", output=tmp_path / "run", epochs=2)
+    found = gd.load(tmp_path / "run").artifact.ensemble
+    assert (found.temperatures, found.uniform_share) == (run.artifact.ensemble.temperatures, 0.5 / 73)
+    assert len(found.temperatures) == len(found.members) and set(found.temperatures) != {1.0}
+    source = Source(read_table(frame))
+    whole = sum(share * apply_temperature(member.answer(source), t) for member, share, t in found.used())
+    whole = apply_temperature(whole, found.temperature) * (1 - 0.5 / 73) + 0.25 / 73
+    np.testing.assert_allclose(gd.load(tmp_path / "run").answer(read_table(frame)), whole, rtol=1e-9)
+    plain = replace(found, temperatures=(), uniform_share=0.0)
+    assert np.abs(plain.answer(source) - whole).max() > 1e-3
 
 
 def test_overconfident_answers_are_tempered(task: Classification, labels: np.ndarray) -> None:

@@ -209,8 +209,11 @@ def _who(member: Any, weight: float) -> str:
 
 
 def _notes(member: Any, weight: float, ensemble: Ensemble) -> tuple[str, ...]:
-    if member is None or weight > 0.999:
+    if member is None:
         return ()
+    if weight > 0.999:
+        calibrated = ensemble.uniform_share or any(t != 1 for t in (ensemble.temperature, *ensemble.temperatures))
+        return ("The numbers are those before calibration (temperature and share of chance).",) if calibrated else ()
     return (f"The numbers are those of {_who(member, weight)}; for the whole answer use removal.",)
 
 
