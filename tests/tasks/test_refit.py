@@ -2,6 +2,7 @@
 
 import shutil
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ import polars as pl
 import pytest
 import torch
 from PIL import Image
+from sklearn.exceptions import ConvergenceWarning
 
 from gradatim.data.codecs.image import ImageCodec
 from gradatim.data.codecs.text import TextCodec
 from gradatim.run import fit, load, resume
 from gradatim.tasks.choose import weigh
+from gradatim.tasks.constant import Constant
 from gradatim.tasks.refit import final_members, scored_members
+from gradatim.tasks.tables import Trees
 from gradatim.tasks.training import NetworkTrainer
 from gradatim.train.plan import Plan
 from gradatim.train.steps import Supervised
@@ -37,14 +41,15 @@ def planned(epochs: int, networks: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("epochs", "refit"), [
-    (10, "slow"), (1, "no time"), pytest.param(10, "infinite", marks=pytest.mark.slow),
+    (10, "slow"), (1, "no time"), (1, "unconverged"), (1, "constant"),
+    pytest.param(10, "infinite", marks=pytest.mark.slow),
     pytest.param(10, "no time", marks=pytest.mark.slow),
 ])
-def test_a_refit_without_time_leaves_what_was_scored(
+def test_a_refit_that_falls_short_leaves_what_was_scored(
     epochs: int, refit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """0.3 s are left for the refit of the network, whose steps are slow; or its loss breaks; or no time is left for it,
-    or for that of the trees.
+    or for that of the trees; or these do not converge, or come out as another kind.
     """
     train, step = NetworkTrainer.train, Supervised.__call__
 
@@ -63,8 +68,16 @@ def test_a_refit_without_time_leaves_what_was_scored(
         line.clock.started -= line.clock.seconds
         return final_members(line, used, scored)
 
+    def otherwise(*given: Any, whole: Any = Trees.fit, **named: Any) -> Any:
+        if len(given[2]) == 400:  # all labelled rows
+            warnings.warn("not at its end", ConvergenceWarning, stacklevel=2)
+            return Constant(np.array([0.5, 0.5])) if refit == "constant" else whole(*given, **named)
+        return whole(*given, **named)
+
     monkeypatch.setattr("gradatim.tasks.training.decide", lambda *_: planned(epochs, 3 if epochs > 1 else 1))
-    if refit != "no time":
+    if refit in ("unconverged", "constant"):
+        monkeypatch.setattr(Trees, "fit", otherwise)
+    elif refit != "no time":
         monkeypatch.setattr(NetworkTrainer, "train", hurried)
     else:
         monkeypatch.setattr("gradatim.tasks.supervised.final_members", late)
@@ -72,7 +85,9 @@ def test_a_refit_without_time_leaves_what_was_scored(
     chosen = [entry["name"] for entry in run.facts["candidates"] if entry["chosen"]]
     assert chosen == (["network"] if epochs > 1 else ["boosted trees on 4 table columns"])
     note = next(note for note in run.facts["answer"]["notes"] if "the scored one is kept" in note)
-    assert {"slow": "(time)", "infinite": "(not-finite)", "no time": "does not hold it"}[refit] in note
+    why = {"slow": "(time)", "infinite": "(not-finite)", "no time": "does not hold it", "constant": "one class only",
+           "unconverged": "did not converge"}
+    assert why[refit] in note
     assert run.facts["score"]["note"] == "the models that are saved are those that were scored"
     card = (tmp_path / "run" / "card.md").read_text()
     assert note[1:60] in card and "The models that are saved are those that were scored." in card

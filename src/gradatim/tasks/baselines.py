@@ -17,6 +17,7 @@ from gradatim.tasks.choose import Candidate, cross_answers
 from gradatim.tasks.constant import Constant
 from gradatim.tasks.heads import Head
 from gradatim.tasks.placed import as_placed
+from gradatim.tasks.refit import fit_and_listen
 from gradatim.tasks.tables import Trees
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def fitted_candidate(line: "Line", title: str, kind: str, columns: Sequence[Colu
 
     first_rows, first_held = line.parts[0]
     started = time.perf_counter()
-    member = fit(first_rows)
+    member, converged = fit_and_listen(fit, first_rows)
     first = member.answer_rows(line.source, first_held)
     seconds = time.perf_counter() - started
     used: list[tuple[np.ndarray, np.ndarray]] = []
@@ -119,7 +120,7 @@ def fitted_candidate(line: "Line", title: str, kind: str, columns: Sequence[Colu
     if len(first_rows) > most:
         notes.append(f"fitted on a sample of {most} rows" + ("" if most == HEAD_ROWS else ": the time holds no more"))
     return Candidate(title, kind, tuple(c.name for c in columns), answers, seconds, fit, member, note="; ".join(notes),
-                     extra={"most rows": most})
+                     extra={"most rows": most, "converged": converged})
 
 
 def fitter(line: "Line", kind: str, columns: Sequence[Column]) -> Callable[[np.ndarray], Member]:

@@ -19,6 +19,7 @@ from gradatim.train.steps import Supervised
 if TYPE_CHECKING:
     from gradatim.tasks.training import NetworkTrainer
 
+MONITOR = "development_loss"  # what is watched after each epoch
 MOST_NETWORKS = 3  # networks that are trained on folds, and again on all rows
 KEEP_SHARE = 0.85  # above this share of the labelled rows in the training part, the refit is left out
 DECOUPLED_DECAY, COUPLED_DECAY = 0.05, 5e-4  # of AdamW and Muon; of the others, whose rate multiplies the decay

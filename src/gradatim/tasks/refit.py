@@ -4,12 +4,15 @@ What is saved is fitted again on all labelled rows only where that could be done
 the time does not hold it, or a network's training was broken off, the scored models are saved, and the card says so.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from gradatim.tasks.choose import Candidate
+from gradatim.tasks.constant import Constant
 from gradatim.tasks.members import Ensemble, Member
 
 if TYPE_CHECKING:
@@ -48,13 +51,8 @@ def final_members(
     for candidate, members in zip(used, scored):
         if candidate.kind == "network":
             refitted = candidate.extra["final"]()
-        elif _in_time(line, candidate, len(rows), "labelled"):
-            refitted = [_fitted(candidate, rows)]
         else:
-            line.notes.append(f"{candidate.name} was not fitted again on all labelled rows: the time that was left "
-                              "does not hold it; the scored one is kept")
-            line.say(f"  {line.notes[-1]}")
-            refitted = None
+            refitted = _refitted(line, candidate, members[0], rows)
         found.append(members if refitted is None else refitted)
         (kept if refitted is None else again).append(candidate.name)
     if not kept:
@@ -80,6 +78,33 @@ def refit_seconds(line: "Line", candidates: Sequence[Candidate]) -> float:
     counts = [len(line.rows), labelled] if line.folded else [labelled]
     costs = sorted(sum(_seconds(line, candidate, count) for count in counts) for candidate in candidates)
     return sum(costs[-2:])
+
+
+def fit_and_listen(fit: Callable[[np.ndarray], Any], rows: np.ndarray) -> tuple[Any, bool]:
+    """What `fit(rows)` gives, and whether its search came to its end: no ConvergenceWarning. Warnings are passed on."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        found = fit(rows)
+    for one in heard:
+        warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return found, not any(issubclass(one.category, ConvergenceWarning) for one in heard)
+
+
+def _refitted(line: "Line", candidate: Candidate, scored: Member, rows: np.ndarray) -> list[Member] | None:
+    """Fitted on all labelled rows; None, and said, where that is not possible as it was for the score."""
+    assert candidate.refit is not None
+    why = "the time that was left does not hold it"
+    if _in_time(line, candidate, len(rows), "labelled"):
+        member, converged = fit_and_listen(candidate.refit, rows)
+        if isinstance(member, Constant) and not isinstance(scored, Constant):
+            why = "the sample of rows held one class only"
+        elif not converged and candidate.extra.get("converged", True):
+            why = "that fit did not converge"
+        else:
+            return [member]
+    line.notes.append(f"{candidate.name} was not fitted again on all labelled rows: {why}; the scored one is kept")
+    line.say(f"  {line.notes[-1]}")
+    return None
 
 
 def _fitted(candidate: Candidate, rows: np.ndarray) -> Member:

@@ -26,8 +26,9 @@ from gradatim.tasks.frozen import encoder_of
 from gradatim.tasks.heads import DECODED
 from gradatim.tasks.members import Ensemble
 from gradatim.tasks.network import NetworkMember, blueprint_of
+from gradatim.tasks.network_refit import refitted_networks
 from gradatim.tasks.placed import as_placed
-from gradatim.tasks.planning import Epochs, decide
+from gradatim.tasks.planning import MONITOR, Epochs, decide
 from gradatim.tasks.refit import SHARE_KEPT
 from gradatim.tasks.word_tables import begin_with, is_words, network_codec
 from gradatim.train.finetune import Thaw, thaw_schedule
@@ -36,8 +37,6 @@ from gradatim.train.steps import Supervised
 
 if TYPE_CHECKING:
     from gradatim.tasks.supervised import Line
-
-MONITOR = "development_loss"
 
 
 class NetworkTrainer:
@@ -76,7 +75,7 @@ class NetworkTrainer:
             return members
 
         def final() -> list[NetworkMember] | None:
-            return self._refit(len(members), settings)
+            return refitted_networks(self, len(members), settings)
 
         return Candidate("network", "network", tuple(c.name for c in line.columns), answers, seconds / len(members),
                          note=note, extra={"scored": scored, "final": final})
@@ -243,59 +242,6 @@ class NetworkTrainer:
         self.forecast[result.name] = result.forecast()
         self.line.say(f"  {result.line()}")
         self.line.notes.extend(result.notes)
-
-    def _refit(self, count: int, settings: dict[str, Any]) -> list[NetworkMember] | None:
-        """Train again on all labelled rows, as many epochs as were best, as many networks as before.
-
-        None, and said, where the scored networks stay: they hold nearly all rows, the time does not hold the refit, or
-        it was broken off. What is kept shall be as good as what was scored.
-        """
-        line = self.line
-        if settings["keep"]:
-            self._kept("its training part holds over 85 % of the rows")
-            return None
-        plan = self._refit_plan(Plan.from_json(settings["plan"]), count)
-        rows = np.sort(np.concatenate([line.rows, line.split.test]))
-        needed = REFIT_SHARE * count * plan.forecast["total_seconds"]
-        if not line.memo.decide("refit of the network", lambda: line.choices.epochs is not None
-                                or needed <= line.clock.left(share_kept=SHARE_KEPT)):
-            self._kept("the time that was left does not hold it")
-            return None
-        began = time.perf_counter()
-        self.rows_left = count * len(rows)
-        found = []
-        for number in range(count):
-            member, result = self.train(f"refit-{number + 1}", rows, None, plan)
-            self.forget_encoded()
-            if not result.finished or result.steps < REFIT_SHARE * result.planned_steps:
-                self._kept(f"that training ended after step {result.steps} of {result.planned_steps} "
-                           f"({result.history.reason})")
-                return None
-            found.append(member)
-        line.clock.note("refit", time.perf_counter() - began)
-        line.notes.append(f"final networks: trained again on all {len(rows)} labelled rows for {plan.epochs} epochs, "
-                          "the median of the best epochs of the choice")
-        return found
-
-    def _refit_plan(self, plan: Plan, networks: int) -> Plan:
-        """The plan of the choice for all labelled rows and the median of its best epochs, at the pace that was seen."""
-        labelled = len(self.line.rows) + len(self.line.split.test)
-        names = [f"network-{number + 1}" for number in range(networks)]
-        epochs = max(min(2, plan.epochs), int(np.median([self._best_epoch(name, plan) for name in names])))
-        steps = -(-labelled // plan.batch_size)
-        pace = float(np.median([self.forecast[name]["actual"]["seconds_per_step"] for name in names]))
-        return replace(plan, epochs=epochs, steps_per_epoch=steps,
-                       warmup_steps=min(plan.warmup_steps, steps * epochs // 4),
-                       forecast={"seconds_per_step": pace, "total_seconds": pace * steps * epochs})
-
-    def _kept(self, why: str) -> None:
-        """Say that the scored networks stay in place of a refit."""
-        self.line.notes.append(f"the network was not trained again on all labelled rows: {why}; the scored one is kept")
-        self.line.say(f"  {self.line.notes[-1]}")
-
-    def _best_epoch(self, name: str, plan: Plan) -> int:
-        rows = [row for row in self.histories[name] if row.get(MONITOR) is not None]
-        return min(rows, key=lambda row: row[MONITOR])["epoch"] if rows else plan.epochs
 
 
 def follows_of(task: Any) -> dict[str, Follow]:
