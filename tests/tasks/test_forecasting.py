@@ -212,6 +212,23 @@ def test_without_times_or_values_the_remedy_is_named():
         fit(sales(2, 60), minutes=0.1, task="forecasting", target="value", id="shop")
 
 
+@pytest.mark.parametrize(("values", "told"), [
+    ([1, 2, 3], "at least 6 values in 'value', the longest has 3"), ([1.5] * 6, "longest has 6; give more values"),
+    ([1e300] * 8, "the longest has 0; .*'1e.300': expected a number under 1e.30"),
+    ([5.0] * 12, None), ([1e-300, 2e-300] * 20, None), (list(range(100)), None),
+])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_tiny_flat_and_extreme_series_are_forecast_or_refused_in_one_line(values, told):
+    frame = pl.DataFrame({"step": range(len(values)), "value": [float(value) for value in values]})
+    asked = {"task": "forecasting", "target": "value", "time": "step", "epochs": 1}
+    if told is None:
+        assert fit(frame, **asked).predict(frame).frame["value"].is_finite().all()
+        return
+    with pytest.raises(GradatimError, match=told) as caught:
+        fit(frame, **asked)
+    assert "\n" not in str(caught.value)
+
+
 def test_wide_tables_and_one_series_without_a_name():
     steps = np.arange(60)
     frame = pl.DataFrame({"month": [f"{2000 + m // 12}-{m % 12 + 1:02d}" for m in range(60)],

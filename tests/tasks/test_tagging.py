@@ -233,3 +233,16 @@ def test_wrong_options_are_told(run):
             gd.fit(folder / "train.conll", task="tagging", options=options)
     with pytest.raises(GradatimError, match="--metric"):
         gd.fit(folder / "train.conll", task="tagging", metric="accuracy")
+
+
+def test_a_handful_of_sentences_is_fitted_or_refused_in_one_line():
+    tokens, tags = corpus(5)
+    for count in (1, 2):
+        with pytest.raises(GradatimError, match="at least 3 rows") as caught:
+            gd.fit(pl.DataFrame({"tokens": tokens[:count], "tags": tags[:count]}), task="tagging", epochs=1)
+        assert "\n" not in str(caught.value)
+    for count in (3, 5):
+        frame = pl.DataFrame({"tokens": tokens[:count], "tags": tags[:count]})
+        fitted = gd.fit(frame, task="tagging", epochs=1, options={"hidden": "8"})
+        assert [len(json.loads(said)) for said in fitted.predict(frame).frame["prediction"]] == [
+            len(row) for row in tokens[:count]]

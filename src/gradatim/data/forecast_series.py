@@ -183,8 +183,8 @@ class SeriesReader:
         names = frame.get_column(self.id).cast(pl.String).to_list() if self.id else [self.target] * len(table)
         numbers, unreadable, _ = _numbers(frame.get_column(self.target))
         for row in np.flatnonzero(unreadable).tolist():
-            problems.add("number-unreadable", f"{str(frame[self.target][row])[:40]!r}: expected a number; it counts as "
-                         "missing", column=self.target, row=row, line=table.line(row))
+            problems.add("number-unreadable", f"{str(frame[self.target][row])[:40]!r}: expected a number under "
+                         f"{LARGEST:g}; it counts as missing", column=self.target, row=row, line=table.line(row))
         for row in np.flatnonzero(~np.isfinite(places)).tolist():
             problems.add("time-missing", "expected a time; the row was left out", column=self.time, row=row,
                          line=table.line(row))
@@ -314,13 +314,14 @@ def melted(table: Table, time: str, target: str, columns: Sequence[str]) -> Tabl
 
 
 def _numbers(cells: pl.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Float64 (N,) with NaN where nothing is known, which cells give no number, and which of these are infinite."""
+    """Float64 (N,) with NaN where nothing is known, which cells give no number, and which of these are too large."""
     if cells.dtype == pl.Boolean:
         cells = cells.cast(pl.Int8)
     column = parse_numbers(cells if cells.dtype.is_numeric() else cells.cast(pl.String))
     values = column.values.fill_null(np.nan).to_numpy().astype(np.float64)
-    return (np.where(np.abs(values) < LARGEST, values, np.nan), np.asarray(column.unreadable, dtype=bool),
-            np.asarray(column.infinite, dtype=bool))
+    large = np.abs(values) >= LARGEST
+    return (np.where(large, np.nan, values), np.asarray(column.unreadable, dtype=bool) | large,
+            np.asarray(column.infinite, dtype=bool) | large)
 
 
 def _place(table: Table, row: int) -> str:

@@ -65,7 +65,8 @@ def plan_origins(panel: Panel, horizon: int) -> Rolling:
     if not len(long):
         most = int(lengths.max(initial=0))
         raise DataError(f"expected a series of at least {3 * horizon + 4} values to fit, choose and test a horizon of "
-                        f"{horizon}, the longest has {most}; pass a smaller --option horizon=N")
+                        f"{horizon}, the longest has {most}; "
+                        + ("give more values" if horizon == 1 else "pass a smaller --option horizon=N"))
     per_test = origins_each(len(long), TEST_ORIGINS)
     per_development = origins_each(len(long), DEVELOPMENT_ORIGINS)
     for series in long.tolist():

@@ -166,7 +166,8 @@ def _by_peaks(looked: list[np.ndarray]) -> tuple[int, str]:
         if len(values) > largest:
             window = max(3, 2 * (min(largest, len(values) // 4) // 2) + 1)
             curves.append(autocorrelations(values - moving_average(values, window), lags))
-    mean = np.nan_to_num(np.nanmean(np.array(curves), axis=0))
+    known = np.isfinite(curves)  # a series without change has no autocorrelation
+    mean = np.nansum(np.array(curves), axis=0) / np.maximum(known.sum(axis=0), 1)
     peaks = [m for m in range(2, largest) if mean[m - 1] > mean[m - 2] and mean[m - 1] >= mean[m]]
     limit = 2 / np.sqrt(length)
     highest = max((mean[m - 1] for m in peaks), default=0.0)

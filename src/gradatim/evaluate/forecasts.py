@@ -58,7 +58,7 @@ def window_losses(
         "mase": _mean(error) / scales,
         "pinball": _mean(pinball(truth, quantiles, levels).mean(axis=-1)) / scales,
         "smape": _mean(relative),
-        "rmsse": _mean(error**2) / scales**2,
+        "rmsse": _mean((error / scales[:, None]) ** 2),
         "root_mean_squared_error": _mean(error**2),
         "coverage": _mean(inside),
     }
