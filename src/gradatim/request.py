@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from gradatim.data.augment_options import AugmentRequest
 from gradatim.data.codecs import INPUTS
@@ -67,6 +68,31 @@ class Request:
             option.check(getattr(self, option.name))
         OPTIONS.check(self.options)
         AugmentRequest.parse(self.augment)
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as Python callers write them: numbers of numpy made Python's, columns named by a number, one for many.
+
+    >>> plain_options({"target": 2, "ignore": "name", "seed": 3})
+    {'target': '2', 'ignore': ('name',), 'seed': 3}
+    """
+    found = {name: value.item() if isinstance(value, np.generic) else value for name, value in options.items()}
+    for name, value in found.items():
+        if name in ("target", "id", "group", "time", "split"):
+            found[name] = _column_name(value)
+        elif name in ("ignore", "augment"):
+            several = (value,) if isinstance(value, str | (int if name == "ignore" else str)) else value
+            if isinstance(several, list | tuple | set):
+                found[name] = tuple(_column_name(word) if name == "ignore" else word for word in several)
+        elif name in ("kinds", "encoders") and isinstance(value, Mapping):
+            found[name] = {_column_name(column): what for column, what in value.items()}
+    return found
+
+
+def _column_name(name: Any) -> Any:
+    """The name of a column that a frame calls by a whole number; anything else as it is, for the check of its type."""
+    whole = isinstance(name, int | np.integer) and not isinstance(name, bool)
+    return str(name) if whole else name
 
 
 def read_request(path: Path) -> Request:

@@ -1,6 +1,6 @@
 """What a user calls: fit a table, predict, evaluate, report, save, load."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from gradatim.evaluate.thresholds import choose_threshold, parse_goal
 from gradatim.files import read_json, write_atomic, write_json
 from gradatim.fitting import Fitting, Progress, Say, fit_request
 from gradatim.problems import Problems
-from gradatim.request import Request, asked, read_request
+from gradatim.request import Request, asked, plain_options, read_request
 from gradatim.tasks import Task
 from gradatim.tasks.facts import PROBLEMS, check_metric, fingerprint, score_rows, write_history, write_predictions
 from gradatim.tasks.line import as_line, gathered_rows
@@ -83,13 +83,17 @@ def fit(
     if unknown:
         raise GradatimError(f"fit: expected options among {', '.join(sorted(known))}; received {', '.join(unknown)}")
     chosen = Schema.load(schema) if isinstance(schema, str | Path) else schema
+    if not isinstance(chosen, Schema | None):
+        raise GradatimError(f"schema: expected a Schema or a path, received {type(chosen).__name__}; "
+                            "save an object as a file, or use Schema.from_json")
+    if not isinstance(output, str | Path | None):
+        raise GradatimError(f"output: expected the path of a folder, received {type(output).__name__}")
     request = Request(
         source=str(Path(source).resolve()) if isinstance(source, str | Path) else "",
-        target=target,
         schema=None if chosen is None else chosen.to_json(),
         test=str(Path(test).resolve()) if isinstance(test, str | Path) else None,
         options=as_texts(options.pop("options", {})),
-        **{**options, **{name: _as_tuple(options.get(name, ())) for name in ("ignore", "augment")}},
+        **plain_options({"target": target, **options}),
     )
     decided = [f"--{name.removesuffix('s') if name == 'kinds' else name}" for name in OF_SCHEMA
                if chosen is not None and getattr(request, name)]
@@ -112,13 +116,6 @@ def fit(
         for folder in claimed:
             drop_unfinished(folder)
         raise
-
-
-def _as_tuple(value: Any) -> Any:
-    """One text or several as a tuple; what is neither stays, and is refused by its type."""
-    if isinstance(value, str):
-        return (value,)
-    return tuple(value) if isinstance(value, Iterable) else value
 
 
 def resume(folder: Path | str, *, say: Say | None = None, progress: Progress | None = None) -> "Run":
