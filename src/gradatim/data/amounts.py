@@ -11,6 +11,7 @@ ENOUGH = 0.95  # of the cells must be numbers for a number column
 FEW_INPUT = 5  # an input of at most so many whole numbers is a category …
 FEW_TARGET = 20  # … and a target of at most so many
 MOST_CLASSES = 1000
+EXACT = 2.0**53  # whole numbers beyond are not told apart as floats
 ROWS_PER_INPUT_CLASS = 10
 ROWS_PER_CLASS = 3
 MOST_LISTED = 1000  # unreadable cells of one column
@@ -57,6 +58,12 @@ def _class_or_amount(facts: Facts, draft: Draft, numbers: Numbers, request: Requ
     if draft.role == "time" or not numbers.whole:
         return "number"
     distinct, (low, high) = numbers.distinct, numbers.range
+    if max(-low, high) > EXACT and facts.distinct > distinct:
+        draft.say(f"whole numbers of so many digits that only {distinct:,} of {facts.distinct:,} differ as amounts, so "
+                  "names")
+        if 2 * facts.distinct > facts.filled:
+            draft.set_aside(f"{facts.distinct:,} names in {facts.filled:,} cells, too many for a category")
+        return "category"
     if draft.role == "target":
         return _target_kind(facts, draft, numbers)
     if distinct <= FEW_INPUT and numbers.readable >= ROWS_PER_INPUT_CLASS * distinct:

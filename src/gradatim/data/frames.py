@@ -10,6 +10,8 @@ import polars as pl
 from gradatim.data.table import Table
 from gradatim.errors import DataError
 
+_WIDE = "whole numbers of more than 64 bits"
+
 
 def from_pandas(frame: Any) -> Table:
     """A pandas frame; its index is left out. pyarrow is not needed.
@@ -35,6 +37,11 @@ def from_arrow(value: Any) -> Table:
     """A pyarrow table, or anything that exports an Arrow stream."""
     names = [str(name) for name in getattr(value, "column_names", [])]
     _check_names(names)
+    for column in getattr(value, "schema", ()):
+        kind = str(getattr(column, "type", ""))
+        if kind.startswith("decimal256"):  # polars would panic
+            raise DataError(f"Arrow table: column '{column.name}': expected numbers of at most 38 digits, received "
+                            f"{kind}; cast it to float64 or to text")
     try:
         frame = pl.DataFrame(value) if not hasattr(value, "to_batches") else pl.from_arrow(value)
     except (pl.exceptions.PolarsError, ImportError, TypeError, ValueError) as error:
@@ -101,20 +108,30 @@ def _check_names(names: list[str], source: str = "frame") -> None:
 def _pandas_column(name: str, column: Any) -> tuple[pl.Series, list[str]]:
     kind = getattr(column.dtype, "kind", "O")
     if isinstance(column.dtype, np.dtype) and kind in "iufb":
-        return pl.Series(name, column.to_numpy()), []
+        cells = column.to_numpy()
+        return pl.Series(name, cells.astype(np.float64) if cells.dtype.itemsize > 8 else cells), []
     if isinstance(column.dtype, np.dtype) and kind == "M":
         return pl.Series(name, column.to_numpy().astype("datetime64[us]")), []
     missing = column.isna().to_numpy()
     cells = [None if gone else _plain(cell) for cell, gone in zip(column.tolist(), missing, strict=True)]
     types = {type(cell) for cell in cells if cell is not None}
-    if len(types) <= 1 or types <= {int, float}:
+    foreign = sorted(type_.__name__ for type_ in types if type_.__module__.startswith("pandas") and
+                     type_.__name__ in ("Period", "Interval"))
+    wide = types == {int} and any(not -(2**63) <= cell < 2**63 for cell in cells if cell is not None)
+    if (len(types) <= 1 or types <= {int, float}) and not foreign and not wide:
         try:
             dtype = pl.Float64 if types == {int, float} else (pl.String if not types else None)
-            return pl.Series(name, cells, dtype=dtype), []
+            found = pl.Series(name, cells, dtype=dtype)
+            if found.dtype != pl.Object:
+                return found, []
+            raise DataError(f"frame: column '{name}': expected numbers, texts, dates or lists, received cells of the "
+                            f"type {next(iter(types)).__name__}; write them as one of these, or drop the column")
+        except DataError:
+            raise
         except (pl.exceptions.PolarsError, TypeError, OverflowError, ValueError):
             pass
     spelled = [None if cell is None else str(cell) for cell in cells]
-    mixture = " and ".join(sorted(type_.__name__ for type_ in types))
+    mixture = " and ".join(sorted(type_.__name__ for type_ in types)) if not wide else _WIDE
     return pl.Series(name, spelled, dtype=pl.String), [f"column '{name}' holds {mixture}: read as text"]
 
 
@@ -137,6 +154,16 @@ def _clean(column: pl.Series, source: str) -> tuple[pl.Series, list[str]]:
         return column.cast(pl.String), []
     if dtype.is_decimal():
         return column.cast(pl.Float64), []
+    if dtype in (pl.Int128, pl.UInt128):
+        narrow = column.cast(pl.Int64, strict=False)
+        if narrow.null_count() == column.null_count():
+            return narrow, []
+        return column.cast(pl.String), [f"column '{column.name}' holds {_WIDE}: read as text"]
+    if dtype == pl.Duration:
+        seconds = column.cast(pl.Duration("us")).dt.total_microseconds() / 1e6
+        return seconds, [f"column '{column.name}': durations are read as seconds"]
+    if dtype == pl.Time:
+        return column.cast(pl.Int64) / 1e9, [f"column '{column.name}': times of day are read as seconds since midnight"]
     if dtype == pl.Binary or (isinstance(dtype, pl.Struct) and {f.name for f in dtype.fields} & {"bytes", "array"}):
         return column, []  # pictures and sounds held in the cell
     if dtype in (pl.Object, pl.Struct):

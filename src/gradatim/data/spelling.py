@@ -100,6 +100,8 @@ def with_spellings(schema: Schema, table: Table) -> Schema:
         if column.kind != "category" or column.name not in table.frame.columns:
             continue
         cells = table.frame.get_column(column.name)
+        if column.role != "ignore":
+            _check_single(cells, table)
         options: dict[str, Any] = {}
         if column.role == "target" and cells.dtype != pl.String and not cells.dtype.is_nested():
             options["dtype"] = str(cells.dtype.base_type())
@@ -117,6 +119,8 @@ def spelled_table(table: Table, schema: Schema) -> Table:
                and column.options.get("spelling") is not None and column.name in frame.columns]
     if not columns:
         return table
+    for column in columns:
+        _check_single(frame.get_column(column.name), table)
     frame = frame.with_columns([spelled(frame.get_column(c.name), c.options["spelling"]) for c in columns])
     return Table(frame, table.folder, table.lines, table.source, table.notes)
 
@@ -150,6 +154,12 @@ def _one_label_each(table: Table, target: Column) -> tuple[Table, list[str]]:
     joined = counts.join(chosen, on="key")
     frame = table.frame.with_columns(cells.replace(joined["cell"], joined["label"]))
     return Table(frame, table.folder, table.lines, table.source, table.notes), said
+
+
+def _check_single(cells: pl.Series, table: Table) -> None:
+    if cells.dtype.is_nested() or cells.dtype in (pl.Binary, pl.Object):
+        raise SchemaError(f"{table.source}: column '{cells.name}': expected a text, number, boolean or date as the "
+                          f"category of each row, received cells of type {cells.dtype}; join their parts to one text")
 
 
 def _as_text(cells: pl.Series) -> pl.Series:
