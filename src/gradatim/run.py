@@ -23,9 +23,9 @@ from gradatim.data.gather import gather_again
 from gradatim.data.join import attach_labels
 from gradatim.data.readers import read_table
 from gradatim.data.schema import Schema
-from gradatim.data.spelling import spelled_rows, spelled_table
+from gradatim.data.spelling import check_single, spelled_rows, spelled_table
 from gradatim.data.table import Table
-from gradatim.errors import ArtifactError, DataError, GradatimError
+from gradatim.errors import ArtifactError, DataError, GradatimError, shown
 from gradatim.evaluate.predictions import Predictions
 from gradatim.evaluate.thresholds import choose_threshold, parse_goal
 from gradatim.files import read_json, write_atomic, write_json
@@ -167,6 +167,7 @@ class Run:
         Raises DataError when an input column is missing.
         """
         table, line = self.read(source, labelled=False), as_line(self.task)
+        id = plain_options({"id": id})["id"]
         self._check_columns(table, id)
         ids = {id: table.cells(id)} if id is not None else None
         if line is not None:
@@ -196,6 +197,8 @@ class Run:
         return self.artifact.ensemble.answer(Source(table, problems))
 
     def _check_columns(self, table: Table, id: str | None) -> None:
+        if not isinstance(id, str | None):
+            raise GradatimError(f"--id: expected the name of a column, received {shown(repr(id))}")
         needed = [*self.artifact.ensemble.columns, *([id] if id is not None else [])]
         missing = [name for name in needed if name not in table.frame.columns]
         if missing:
@@ -205,6 +208,10 @@ class Run:
                 f"{table.source}: expected the columns {', '.join(needed)}; missing {', '.join(missing)}{how}; "
                 f"found {', '.join(table.frame.columns)}"
             )
+        for column in self.artifact.schema.columns:
+            read = column.name in self.artifact.ensemble.columns or column.role == "target"
+            if read and column.kind in ("number", "category") and column.name in table.frame.columns:
+                check_single(table.frame.get_column(column.name), table.source)
 
     def evaluate(
         self, source: Any, *, labels: Any = None, id: str | None = None, constraint: str | None = None,
@@ -218,6 +225,8 @@ class Run:
         Returns every metric with its interval. The use of the test set is noted in uses.jsonl.
         """
         check_metric(metric, self.task.name, len(self.task.classes))
+        if not isinstance(constraint, str | None):
+            raise GradatimError(f"--constraint: expected a text, received {shown(repr(constraint))}")
         goal = None if constraint is None else parse_goal(constraint)
         if goal is not None and (as_line(self.task) is not None or len(self.task.classes) != 2):
             raise GradatimError(f"--constraint: expected a target of two classes, this run's task is {self.task.name}"

@@ -112,7 +112,10 @@ def _read(source: Any) -> Table:
         return from_polars(source)
     if type(source).__module__.partition(".")[0] == "pandas" and hasattr(source, "iloc") and hasattr(source, "columns"):
         return from_pandas(source)
-    if hasattr(source, "__arrow_c_stream__") and not isinstance(source, pl.Series):
+    if type(source).__name__ == "Series":
+        raise DataError("expected a frame, received a Series; make a column a frame with to_frame(), and take one row "
+                        "of a frame as frame[:1]")
+    if hasattr(source, "__arrow_c_stream__"):
         return from_arrow(source)
     raise DataError(f"expected a path or a pandas, polars or Arrow frame, received {type(source).__name__}; "
                     "put the data into a frame with named columns")

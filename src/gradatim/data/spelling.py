@@ -14,7 +14,7 @@ import polars as pl
 from gradatim.data.dates import date_format, times_of
 from gradatim.data.schema import Column, Schema
 from gradatim.data.table import Table
-from gradatim.errors import SchemaError
+from gradatim.errors import DataError, SchemaError
 
 FORMS = ("text", "number", "binary", "boolean", "date")  # a date may have its format: "date:%d.%m.%Y"
 SPELLED_ROLES = ("input", "group")
@@ -22,7 +22,7 @@ _NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)$"
 _CODE = r"^[+-]?0[0-9]"  # a leading zero
 _EXACT = 2.0**53  # whole floats up to here are exact
 _TRUTH = {"true": "1", "false": "0"}
-_ISO = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f")
+_ISO = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S%.f")
 
 
 def spelling_of(cells: pl.Series) -> str:
@@ -94,6 +94,13 @@ def one_spelling(cell: Any, form: str) -> str:
     return str(spelled(pl.Series([cell]), form)[0])
 
 
+def check_single(cells: pl.Series, source: str) -> None:
+    """Refuse a column of numbers or categories whose cells have parts; DataError, one line."""
+    if cells.dtype.is_nested() or cells.dtype in (pl.Binary, pl.Object):
+        raise DataError(f"{source}: column '{cells.name}': expected a text, number, boolean or date in each cell, "
+                        f"received cells of type {cells.dtype}; join their parts to one text, or drop the column")
+
+
 def with_spellings(schema: Schema, table: Table) -> Schema:
     """The schema in which each category says its spelling, and a target of a frame the type of its cells."""
     for column in schema.columns:
@@ -101,7 +108,7 @@ def with_spellings(schema: Schema, table: Table) -> Schema:
             continue
         cells = table.frame.get_column(column.name)
         if column.role != "ignore":
-            _check_single(cells, table)
+            check_single(cells, table.source)
         options: dict[str, Any] = {}
         if column.role == "target" and cells.dtype != pl.String and not cells.dtype.is_nested():
             options["dtype"] = str(cells.dtype.base_type())
@@ -119,8 +126,6 @@ def spelled_table(table: Table, schema: Schema) -> Table:
                and column.options.get("spelling") is not None and column.name in frame.columns]
     if not columns:
         return table
-    for column in columns:
-        _check_single(frame.get_column(column.name), table)
     frame = frame.with_columns([spelled(frame.get_column(c.name), c.options["spelling"]) for c in columns])
     return Table(frame, table.folder, table.lines, table.source, table.notes)
 
@@ -154,12 +159,6 @@ def _one_label_each(table: Table, target: Column) -> tuple[Table, list[str]]:
     joined = counts.join(chosen, on="key")
     frame = table.frame.with_columns(cells.replace(joined["cell"], joined["label"]))
     return Table(frame, table.folder, table.lines, table.source, table.notes), said
-
-
-def _check_single(cells: pl.Series, table: Table) -> None:
-    if cells.dtype.is_nested() or cells.dtype in (pl.Binary, pl.Object):
-        raise SchemaError(f"{table.source}: column '{cells.name}': expected a text, number, boolean or date as the "
-                          f"category of each row, received cells of type {cells.dtype}; join their parts to one text")
 
 
 def _as_text(cells: pl.Series) -> pl.Series:

@@ -5,7 +5,7 @@ of several such members the one with the largest weight is asked, and the explan
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ def explain_table(
     """`explain_rows` by a run's schema, with the row numbers checked first."""
     if table is None:
         raise GradatimError("explain: the table that was fitted is gone or has changed; name one (--table FILE)")
-    numbers = [rows] if isinstance(rows, int | np.integer) else list(rows)
+    numbers = list(rows) if isinstance(rows, Iterable) else [rows]
     wrong = [row for row in numbers if not (isinstance(row, int | np.integer) and 0 <= row < len(table))]
     if wrong:
         raise GradatimError(f"rows: expected numbers from 0 to {len(table) - 1}, received {str(wrong[0])[:40]}")
@@ -255,6 +255,8 @@ class _Removal:
     def parts(self, kinds: Mapping[str, str]) -> tuple[Part, ...]:
         """Every input column, with its words or its heat."""
         names = [name for name in kinds if name in self.ensemble.columns]
+        if not names:  # an answer that looks at nothing
+            return ()
         cells = {name: self.table.cell(name, 0) for name in names}
         first = names[0]
         lost = self.scores([(first, cells[first]), *((name, None) for name in names)])
