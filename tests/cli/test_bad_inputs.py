@@ -162,6 +162,46 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "predict without a run": ("predict none a.csv", ("none",)),
     "predict with no artefact": ("predict full a.csv", ("artifact.json",)),
     "report without a run": ("report none", ("none",)),
+    "constraint that is none": ("evaluate said.csv --labels truth.csv --constraint nonsense", ("nonsense",)),
+    "constraint without probabilities": (
+        "evaluate bare.csv --labels truth.csv --constraint highest_recall", ("--constraint", "probabilities")),
+    "a table after predictions": ("evaluate said.csv a.csv --labels truth.csv", ("a.csv",)),
+    "a schema and a target": ("fit a.csv --schema s.json --target y", ("--target", "schema")),
+    "audit of a schema and a kind": ("audit a.csv --schema s.json --kind x=text", ("--kind", "--schema")),
+    "audit of no task": ("audit a.csv --target y --task magic", ("magic", "tagging")),
+    "schema of no task": ("schema a.csv --task magic", ("magic", "tagging")),
+    "no task": ("tasks magic", ("magic", "tagging")),
+    "resume with other options": ("fit --resume full --minutes 3", ("--minutes", "--resume")),
+    "a seed that is rounded": ("fit a.csv --target y --seed 1.5", ("--seed", "1.5")),
+    "an endless seed": ("fit a.csv --target y --seed " + "9" * 5000, ("--seed",)),
+    "an endless augment": ("fit a.csv --target y --augment " + "x" * 5000, ("--augment",)),
+    "an endless estimator": ("fit a.csv --target y --estimator " + "x" * 5000, ("estimator",)),
+    "estimator of nan": ("fit a.csv --target y --estimator svm.SVC:C=nan", ("C", "nan")),
+    "race of a star": ("race --optimisers *", ("*", "adam")),
+    "race for endless steps": ("race --steps " + "9" * 400, ("--steps",)),
+    "race in the dark": ("race --dark", ("--dark", "-o")),
+    "graph that runs nowhere": ("graph a*b a=1 b=2 --direction down", ("--direction", "-o")),
+    "graph over a file": ("graph a*b a=1 b=2 -o g.svg", ("g.svg", "--force")),
+    "models over a file": ("models lenet5 -o g.svg", ("g.svg", "--force")),
+    "vectors over a file": ("words v.vec -o v.vec", ("v.vec", "--force")),
+    "vectors that are not learned": ("words v.vec --epochs 9", ("--epochs", "learn")),
+    "words that are not shown": ("words v.vec --count 3", ("--count", "--near")),
+    "depth of no network": ("models --depth 3", ("--depth", "address")),
+    "a row of an address": ("filters lenet5 --row 3", ("--row", "run")),
+    "a list from a wheel": ("weights list --source a.csv", ("--source", "get")),
+}
+NONSENSE = ("", "*", "9" * 400, "-1", "nan", "1e999", "=", "[", "{}", "\u202e\x07", "no/such/file")
+SWEPT = {  # command → its words, and options that take none of NONSENSE but perhaps a number
+    "fit a.csv --target y --minutes 0.01": (
+        "task", "id", "group", "time", "split", "ignore", "kind", "schema", "encoder", "fusion", "metric", "epochs",
+        "ledger", "optimizer", "learning-rate", "augment", "gather", "option", "class-weights", "estimator", "recipe"),
+    "audit a.csv --target y": ("task", "id", "group", "time", "ignore", "kind", "schema", "test"),
+    "schema a.csv --target y": ("task", "id", "group", "time", "ignore", "kind"),
+    "evaluate said.csv --labels truth.csv": ("id", "target", "metric", "constraint"),
+    "race --steps 2": ("surface", "optimisers", "learning-rate", "start", "steps", "tolerance"),
+    "graph a*b a=1 b=2": ("output", "direction"), "words v.vec": ("near", "analogy", "column", "epochs"),
+    "models lenet5": ("input", "depth", "output"), "filters lenet5": ("row", "column", "table", "weights", "picture"),
+    "augment a.csv": ("target", "kind", "gather", "options", "column", "rows", "variants", "output"),
 }
 SCHEMAS: dict[str, Case] = {
     "damaged schema": (files(a__csv=GOOD, s__json="{"), "", ("s.json",)),
@@ -197,16 +237,23 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+STOCK = {
+    "truth__csv": "id,y\n1,hi\n2,lo\n3,hi\n", "bare__csv": "id,prediction\n1,hi\n2,lo\n3,lo\n", "g__svg": "mine",
+    "said__csv": "id,probability:hi,probability:lo\n1,0.9,0.1\n2,0.4,0.6\n3,0.7,0.3\n", "v__vec": "2 2\na 1 2\nb 2 1\n",
+    "s__json": json.dumps({"columns": [X, Y, C]}),
+}
+
+
 @pytest.fixture
 def complaint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
     """Run a command in `tmp_path`; hold it to exit code 2, one line, every file as it was; give the line."""
 
-    def run(words: str) -> str:
+    def run(words: str | list[str]) -> str:
         monkeypatch.chdir(tmp_path)
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-        monkeypatch.setattr(sys, "argv", ["gradatim", *words.split()])
+        monkeypatch.setattr(sys, "argv", ["gradatim", *(words.split() if isinstance(words, str) else words)])
         with pytest.raises(SystemExit) as caught:
             main()
         shown = capsys.readouterr()
@@ -237,9 +284,18 @@ def test_tables(name: str, tmp_path: Path, complaint: Callable[..., str]) -> Non
 def test_options_leave_no_run_behind(name: str, tmp_path: Path, complaint: Callable[..., str]) -> None:
     command, words = OPTIONS[name]
     pickle = b"cos\nsystem\n(S'true'\ntR."
-    files(a__csv=GOOD, other__csv="q,r\n1,2\n2,3\n", full___note__txt="mine", evil__pt=pickle)(tmp_path)
+    files(a__csv=GOOD, other__csv="q,r\n1,2\n2,3\n", full___note__txt="mine", evil__pt=pickle, **STOCK)(tmp_path)
     hold(complaint(command), words)
     assert not list(tmp_path.glob("runs/*"))
+
+
+@pytest.mark.parametrize("command", SWEPT)
+def test_nonsense_is_one_line_in_every_option(command: str, tmp_path: Path, complaint: Callable[..., str]) -> None:
+    files(a__csv=GOOD, **STOCK)(tmp_path)
+    for option in SWEPT[command]:
+        for value in NONSENSE:
+            line = complaint([*command.split(), f"--{option}", value])
+            assert line.isprintable() and "9" * 100 not in line, (option, value)
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

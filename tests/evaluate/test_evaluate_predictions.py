@@ -167,3 +167,12 @@ def test_parquet_predictions(tmp_path: Path) -> None:
     write(tmp_path, "", TRUTH)
     pl.DataFrame({"id": [2, 1, 3, 4], "animal": ["dog", "cat", "cat", "dog"]}).write_parquet(tmp_path / "said.parquet")
     assert score_files(tmp_path / "said.parquet", tmp_path / "truth.csv")["score"]["value"] == 1.0
+
+
+def test_a_constraint_holds_for_the_predictions_of_any_model(tmp_path):
+    said, truth = write(tmp_path, "id,probability:no,probability:yes\n" + "".join(
+        f"{row},{1 - p},{p}\n" for row, p in enumerate((0.9, 0.8, 0.7, 0.4, 0.3, 0.1))),
+        "id,animal\n0,yes\n1,yes\n2,no\n3,yes\n4,no\n5,no\n")
+    found = score_files(said, truth, constraint="highest recall with precision >= 0.9")["threshold"]
+    assert found["feasible"] and found["threshold"] == pytest.approx(0.8)  # 0.7 is the first that is wrong
+    assert found["values"]["recall"]["value"] == pytest.approx(2 / 3) and found["positive"] == "yes"

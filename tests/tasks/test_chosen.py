@@ -1,5 +1,7 @@
 """What the user may choose of a supervised fit: the estimator, the weights of the classes, and what time leaves out."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from gradatim.data.schema import Schema
 from gradatim.errors import GradatimError
 from gradatim.request import Request, choices_of
-from gradatim.run import fit
+from gradatim.run import fit, load
 from gradatim.tasks.baselines import in_time
 from gradatim.tasks.chosen import ChosenEstimator
 from gradatim.tasks.memo import Clock, Memo
@@ -107,3 +109,21 @@ def test_one_estimator_alone_is_fitted_scored_and_saved(tmp_path) -> None:
 
     again = load(tmp_path / "run")
     assert again.predict(frame).frame.equals(run.predict(frame).frame)
+
+
+@pytest.mark.parametrize(("text", "allowed"), [
+    ("svm.SVC:C=inf", True), ("LogisticRegression:C=1e400", True), ("svm.SVC:C=-inf", False),
+    ("svm.LinearSVC:C=inf", False), ("svm.SVC:C=nan", False),
+])
+def test_infinity_is_taken_where_the_estimator_takes_it_and_is_saved(text: str, allowed: bool, tmp_path: Path) -> None:
+    x = np.linspace(-1, 1, 60)
+    frame = pl.DataFrame({"x": x + np.sign(x), "y": np.where(x > 0, "right", "left")})
+    if not allowed:
+        with pytest.raises(GradatimError, match="C"):
+            fit(frame, target="y", estimator=text, minutes=0.2, ledger="none")
+        return
+    run = fit(frame, target="y", estimator=text, minutes=0.2, ledger="none", output=tmp_path / "run")
+    again = load(tmp_path / "run")
+    assert again.predict(frame).frame.equals(run.predict(frame).frame)
+    (head,) = again.artifact.ensemble.members
+    assert float("inf") == head.estimator.C

@@ -168,6 +168,8 @@ class AugmentRequest:
         none = False
         for text in texts:
             place, colon, rest = text.partition(":") if ":" in text.split("=")[0] else ("", "", text)
+            if not rest.strip(", "):
+                raise GradatimError(f"--augment '{text}': expected NAME=VALUE,… or none, received nothing")
             found = places.setdefault(place, {}) if colon else everywhere
             for part in filter(None, (entry.strip() for entry in rest.split(","))):
                 if part == "none" and not colon:
