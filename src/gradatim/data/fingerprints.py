@@ -16,9 +16,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from PIL import Image
 
 from gradatim.data.codecs.cell_files import file_cell, read_bytes, shown
+from gradatim.data.codecs.columns import distinct
 from gradatim.data.codecs.picture import deepest, open_picture, upright
 from gradatim.data.codecs.series_cells import read_series
 from gradatim.data.codecs.sound import read_sound
@@ -47,7 +49,8 @@ class Prints:
     ids: equal exactly when two cells have the same content (a 128-bit digest for pictures and sounds);
     grey: uint8 (N, 32, 32), colour: uint8 (N, 8, 8, 3) of pictures; energy: float32 (N, 64) of sounds;
     facts: float (N,) by name (bytes, width, height, seconds, hertz, channels), NaN where unknown;
-    formats, names: file format and file name; sources: (cell, folder), to decode a sound again.
+    formats, names: file format and file name; sources: (cell, folder), to decode a sound again;
+    codes: int64 (N,) of numbers and categories, equal where the ids are, −1 where there is none.
     """
 
     column: str
@@ -61,6 +64,7 @@ class Prints:
     names: list[str | None] = field(default_factory=list)
     sources: list[tuple[object, Path | None]] = field(default_factory=list)
     unreadable: dict[int, CellError] = field(default_factory=dict)
+    codes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -179,7 +183,7 @@ def waveform(cell: object, folder: Path | None) -> np.ndarray:
 
 
 def _print_column(table: Table, column: Column, max_pixels: int, progress: Progress | None) -> Prints:
-    cells = table.cells(column.name)
+    cells = table.cells(column.name) if column.kind in ("image", "audio", "series", "text") else []
     if column.kind == "image":
         look = partial(look_at_picture, folder=table.folder, max_pixels=max_pixels)
         with warnings.catch_warnings():  # Pillow warns from 89 megapixels on; the limit here is our own
@@ -191,7 +195,18 @@ def _print_column(table: Table, column: Column, max_pixels: int, progress: Progr
         return _print_series(table, column, cells)
     if column.kind == "text":
         return Prints(column.name, "text", [None if cell is None else normal_text(str(cell)) or None for cell in cells])
-    return Prints(column.name, column.kind, [_scalar(cell) for cell in cells])
+    return _print_scalars(column, table.frame.get_column(column.name))
+
+
+def _print_scalars(column: Column, cells: pl.Series) -> Prints:
+    """Numbers, categories and times: each different cell is looked at once."""
+    if cells.dtype.is_nested() or cells.dtype in (pl.Binary, pl.Object):
+        return Prints(column.name, column.kind, [_scalar(cell) for cell in cells.to_list()])
+    values, places = distinct(cells)
+    scalars = [*map(_scalar, values), None]
+    known: dict[Hashable, int] = {}
+    codes = np.array([-1 if value is None else known.setdefault(value, len(known)) for value in scalars])[places]
+    return Prints(column.name, column.kind, [scalars[place] for place in places.tolist()], codes=codes)
 
 
 def _print_series(table: Table, column: Column, cells: list) -> Prints:

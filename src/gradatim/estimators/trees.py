@@ -124,7 +124,7 @@ class _BoostedTrees(BaseEstimator):
             "seed": self.random_state or 0,
             # lightgbm's threads wait for each other by spinning: where another program had one of two cores, two
             # threads took 60 times as long as one.
-            "num_threads": self.n_jobs or (1 if rows < MANY_ROWS else os.cpu_count() or 1),
+            "num_threads": self.n_jobs or (1 if rows < MANY_ROWS else _idle_cores()),
             "verbosity": -1,
         }
 
@@ -157,8 +157,8 @@ class BoostedTreesClassifier(ClassifierMixin, _BoostedTrees):
     not amounts (negative and NaN: missing). Growth stops when the loss on held-out rows
     (validation_fraction of them, or X_val) has not fallen for n_iter_no_change rounds; under 100 rows
     nothing is held out and max_iter, at most 100, rounds are grown. min_samples_leaf None: 20, fewer under
-    800 rows. n_jobs: threads, None for one under 200,000 rows, else all; equal results for equal random_state
-    whatever their number.
+    800 rows. n_jobs: threads, None for one under 200,000 rows, else as many as no other program holds;
+    equal results for equal random_state whatever their number.
     Fitted: classes_, n_iter_ (rounds), n_features_in_ and the arrays of `forest.Forest`, each with an
     underscore.
 
@@ -287,6 +287,13 @@ class BoostedTreesRegressor(RegressorMixin, _BoostedTrees):
         super().check_state()
         if self.outputs_ != 1 or not np.isfinite([self.mean_, self.scale_]).all() or not self.scale_ > 0:
             raise damaged(self, "one output, finite mean_ and positive scale_", f"{self.mean_}, {self.scale_}"[:80])
+
+
+def _idle_cores() -> int:
+    """The processors that no other program holds, this one's own included."""
+    cores = os.cpu_count() or 1
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 1.0
+    return max(1, min(cores, round(cores + 1 - busy)))
 
 
 def grow(

@@ -6,7 +6,7 @@ that the user chose. What the clock decides here (how many rows, how many folds,
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ from gradatim.tasks.heads import Head
 from gradatim.tasks.placed import as_placed
 from gradatim.tasks.refit import fit_and_listen
 from gradatim.tasks.tables import Trees
+from gradatim.tasks.tree_rounds import LEAST_ROUNDS, MOST_ROUNDS, learning_rate, tree_rounds
 
 if TYPE_CHECKING:
     from gradatim.tasks.supervised import Line
@@ -28,7 +29,7 @@ BASELINE_SHARE = 0.06  # of the time, for the folds of each baseline
 WARM_UP = 1.0  # seconds
 CHOSEN_SHARE = 0.5  # of the time, for the folds of the estimator that the user chose
 BASELINES_SHARE = 0.35  # of the time may be gone when a further baseline begins
-FIT_SHARE = {"chosen": 0.3, "head": 0.15, "frozen": 0.15, "trees": 0.15}  # of the time, for one fit
+FIT_SHARE = {"chosen": 0.3, "head": 0.15, "frozen": 0.15}  # of the time, for one fit
 PROBES = (250, 1000)  # rows of two small fits, from which the time of a large one is foreseen
 PROBED_FROM = 4000  # rows
 
@@ -59,7 +60,14 @@ def baselines(line: "Line") -> list[Candidate]:
     if as_placed(task) is None and (len(plain) > 1 or any(column.kind == "number" for column in plain)):
         title = "boosted trees on " + _names(plain)
         if in_time(line, title):
-            found.append(fitted_candidate(line, title, "trees", plain))
+            line.say(f"  {title}")
+            budget = tree_rounds(line, title, plain)
+            if budget["rounds"]:
+                found.append(fitted_candidate(line, title, "trees", plain, budget))
+            else:
+                line.notes.append(f"{title}: left out, the time does not hold {LEAST_ROUNDS} rounds of "
+                                  f"{line.task.outputs} trees; give more --minutes")
+                line.say(f"  {line.notes[-1]}")
     return found
 
 
@@ -88,11 +96,17 @@ def _names(columns: Sequence[Column]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{len(names)} table columns"
 
 
-def fitted_candidate(line: "Line", title: str, kind: str, columns: Sequence[Column]) -> Candidate:
-    """Cross-validate a linear model or trees, on as many rows and folds as its share of the time holds."""
+def fitted_candidate(
+    line: "Line", title: str, kind: str, columns: Sequence[Column], budget: Mapping[str, int] | None = None
+) -> Candidate:
+    """Cross-validate a linear model or trees, on as many rows and folds as its share of the time holds.
+
+    budget: rows and rounds of trees, as `tree_rounds` decides them.
+    """
     began = time.perf_counter()
-    seed, whole = line.choices.seed, fitter(line, kind, columns)
-    most = rows_in_time(line, title, kind, whole)
+    rounds = None if budget is None else budget["rounds"]
+    seed, whole = line.choices.seed, fitter(line, kind, columns, rounds)
+    most = rows_in_time(line, title, kind, whole) if budget is None else budget["rows"]
 
     def fit(rows: np.ndarray) -> Member:
         return whole(sampled(rows, most, seed))
@@ -119,18 +133,23 @@ def fitted_candidate(line: "Line", title: str, kind: str, columns: Sequence[Colu
     notes = [f"{len(used)} of {len(line.parts)} folds"] if len(used) < len(line.parts) else []
     if len(first_rows) > most:
         notes.append(f"fitted on a sample of {most} rows" + ("" if most == HEAD_ROWS else ": the time holds no more"))
+    if rounds is not None and rounds < MOST_ROUNDS:
+        notes.append(f"at most {rounds} rounds: the time holds no more")
     return Candidate(title, kind, tuple(c.name for c in columns), answers, seconds, fit, member, note="; ".join(notes),
                      extra={"most rows": most, "converged": converged})
 
 
-def fitter(line: "Line", kind: str, columns: Sequence[Column]) -> Callable[[np.ndarray], Member]:
+def fitter(
+    line: "Line", kind: str, columns: Sequence[Column], rounds: int | None = None
+) -> Callable[[np.ndarray], Member]:
     """A function that fits the model of this kind on the given rows."""
 
     def fit(rows: np.ndarray) -> Member:
         if line.task.classes and len(np.unique(line.labels[rows])) < 2:  # a rare class, all of it held out
             return Constant(line.task.constant(line.labels[rows]))
         if kind == "trees":
-            return Trees.fit(line.source, columns, rows, line.labels, line.task, seed=line.choices.seed)
+            return Trees.fit(line.source, columns, rows, line.labels, line.task, seed=line.choices.seed,
+                             rounds=rounds, learning_rate=None if rounds is None else learning_rate(rounds))
         frozen = line.frozen if kind in ("frozen", "chosen") else {}
         chosen = line.choices.estimator if kind == "chosen" else None
         return Head.fit(line.source, columns, line.codecs, rows, line.labels, line.task, frozen, chosen)

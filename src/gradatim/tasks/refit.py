@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gradatim.tasks.supervised import Line
 
 SHARE_KEPT = 0.02  # of the time is kept back for answers
+NEARLY_ALL = 0.95  # from this share of the labelled rows in the training part, nothing is fitted again
 AGAIN = "the models that are saved were then fitted again on all labelled rows"
 AS_SCORED = "the models that are saved are those that were scored"
 
@@ -51,6 +52,10 @@ def final_members(
     for candidate, members in zip(used, scored):
         if candidate.kind == "network":
             refitted = candidate.extra["final"]()
+        elif not line.folded and len(line.split.train) >= NEARLY_ALL * len(rows):
+            line.notes.append(f"{candidate.name} was not fitted again: its training part holds over "
+                              f"{NEARLY_ALL:.0%} of the labelled rows")
+            refitted = None
         else:
             refitted = _refitted(line, candidate, members[0], rows)
         found.append(members if refitted is None else refitted)

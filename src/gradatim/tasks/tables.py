@@ -32,15 +32,17 @@ class Trees:
 
     @classmethod
     def fit(
-        cls, source: Source, columns: Sequence[Column], rows: np.ndarray, labels: np.ndarray, task: Any, *, seed: int
+        cls, source: Source, columns: Sequence[Column], rows: np.ndarray, labels: np.ndarray, task: Any, *, seed: int,
+        rounds: int | None = None, learning_rate: float | None = None,
     ) -> "Trees":
-        """Fit on the number and category columns among `columns`."""
+        """Fit on the number and category columns among `columns`; rounds: at most so many, in steps of that rate."""
         plain = [column for column in columns if column.kind in ("number", "category")]
         codecs = fitted_codecs(source, plain, rows)
         features = tree_matrix(source, codecs, rows)
         categories = [place for place, column in enumerate(plain) if column.kind == "category"]
-        estimator = task.trees(seed, categories).fit(features, labels[rows])
-        return cls(codecs, estimator, task)
+        given = {"max_iter": rounds, "learning_rate": learning_rate}
+        estimator = task.trees(seed, categories).set_params(**{n: v for n, v in given.items() if v is not None})
+        return cls(codecs, estimator.fit(features, labels[rows]), task)
 
     def answer_rows(self, source: Source, rows: np.ndarray) -> np.ndarray:
         """Probabilities or numbers for some rows."""
