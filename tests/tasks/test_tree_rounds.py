@@ -25,8 +25,19 @@ def test_what_is_planned_fits_the_limit(rows, pace, limit):
 def test_trees_that_the_time_does_not_hold_are_left_out_and_said(monkeypatch):
     monkeypatch.setattr("gradatim.tasks.tree_rounds._pace", lambda *arguments: (0.0, 100.0))
     random = np.random.default_rng(0)
-    frame = pl.DataFrame({"a": random.normal(size=5000), "b": random.normal(size=5000)})
+    frame = pl.DataFrame({"a": random.normal(size=9000), "b": random.normal(size=9000)})
     frame = frame.with_columns(y=(pl.col("a") * pl.col("b") > 0).cast(pl.String))
     run = gd.fit(frame, target="y", minutes=0.15, ledger="none")
     assert not any("trees" in entry["name"] for entry in run.facts["candidates"])
     assert any("boosted trees" in note and "left out" in note for note in run.facts["answer"]["notes"])
+
+
+def test_hundreds_of_classes_are_learned_in_seconds():
+    """400 Gaussian classes, for which a logistic regression takes minutes: linear discriminants answer within the time."""
+    random = np.random.default_rng(0)
+    count, classes = 8000, 400
+    truth = np.arange(count) % classes
+    rows = random.normal(size=(classes, 8))[truth] * 3 + random.normal(size=(count, 8)) * 0.5
+    frame = pl.DataFrame({f"x{place}": rows[:, place] for place in range(8)} | {"y": [f"k{k}" for k in truth]})
+    run = gd.fit(frame, target="y", minutes=0.2, ledger="none")
+    assert run.facts["score"]["value"] > 0.85

@@ -11,6 +11,7 @@ from gradatim.evaluate.intervals import wilson
 from gradatim.randomness import generator
 
 SMALLEST_PROBABILITY = 1e-12
+MAX_CELLS = 2_000_000  # probabilities from which a temperature is fitted: more than a thousand rows of 2,000 classes
 COLDEST, HOTTEST = 0.05, 20.0
 SHARPENING_ROWS, SOFTENING_ROWS = 60, 40  # of the prior on a temperature
 
@@ -22,7 +23,8 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     `SOFTENING_ROWS` (T > 1) whose labels come as often as the answers themselves say: few rows move T little, and
     sharpen it less. The loss is convex in β = 1/T and so is the prior's, a cross entropy of p to p(β), so the root of
     the slope Σ_i (E_p(β)[z_i] − z_i,label) + rows/N · Σ_i (E_p(β)[z_i] − E_p[z_i]) is the only minimum (Guo et al.
-    2017, section 4.2, without a prior). Kept within [0.05, 20]; 1.0 when there is no row.
+    2017, section 4.2, without a prior). Kept within [0.05, 20]; 1.0 when there is no row. Of more than `MAX_CELLS`
+    probabilities, an evenly spaced sample of the rows is looked at.
 
     >>> fit_temperature(np.array([0, 1, 0, 1]), np.array([[.9, .1], [.1, .9], [.9, .1], [.9, .1]])) > 1
     True
@@ -30,6 +32,8 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     labels = _checked(labels, probabilities)
     if len(labels) == 0:
         return 1.0
+    step = -(-np.size(probabilities) // MAX_CELLS)
+    labels, probabilities = labels[::step], probabilities[::step]
     logits = log_softmax(np.log(np.clip(probabilities, SMALLEST_PROBABILITY, 1.0)), axis=1)
     picked = logits[np.arange(len(labels)), labels].mean()
     own = (softmax(logits, axis=1) * logits).sum(axis=1).mean()

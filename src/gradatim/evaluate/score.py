@@ -19,6 +19,8 @@ metric_value = m.metric_value
 # A class is rare below a fifth of an even share; one class dominates from four rows in five.
 RARE_OF_EVEN_SHARE = 0.2
 DOMINATED_FROM = 0.8
+RANKED = ("roc_auc", "average_precision")
+RANKED_CLASSES = 300  # above, a curve for each class says little and takes minutes
 TOP5_FROM_CLASSES = 6
 
 
@@ -49,7 +51,7 @@ def score_classification(
     found = _classification_metrics(labels, probabilities, predicted, confusion, groups, seed)
     rows, chosen, hits = confusion.sum(axis=1), confusion.sum(axis=0), np.diag(confusion)
     per_class = [_class_row(name, int(r), int(p), int(h)) for name, r, p, h in zip(names, rows, chosen, hits)]
-    if probabilities is not None:
+    if probabilities is not None and len(names) <= RANKED_CLASSES:
         for c, entry in enumerate(per_class):
             positive = labels == c
             entry["roc_auc"] = _finite(m.roc_auc(positive, probabilities[:, c])[0])
@@ -196,7 +198,7 @@ def _classification_metrics(
             continue
         if (name in ("f1", "precision", "recall") and count != 2) or (
             name == "top5_accuracy" and count < TOP5_FROM_CLASSES
-        ):
+        ) or (name in RANKED and count > RANKED_CLASSES):
             continue
         if metric.needs_probabilities:
             value, influence = m.measure(name, labels, probabilities)  # type: ignore[arg-type]
@@ -275,7 +277,9 @@ def _class_notes(names: list[str], rows: np.ndarray, probabilities: bool, groups
                      f"{', '.join(map(repr, absent[:8]))}{' …' if len(absent) > 8 else ''}.")
     if not probabilities:
         notes.append("Only predicted classes were given: no log loss, Brier score, AUC or calibration.")
-    if len(names) > 2 and probabilities:
+    if len(names) > RANKED_CLASSES and probabilities:
+        notes.append(f"AUC and average precision are left out: {len(names)} classes, more than {RANKED_CLASSES}.")
+    elif len(names) > 2 and probabilities:
         notes.append("AUC and average precision: each class against the rest, mean over classes.")
     if groups is not None:
         notes.append("Intervals count groups, not rows.")

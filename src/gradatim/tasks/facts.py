@@ -16,7 +16,7 @@ from gradatim.errors import GradatimError
 from gradatim.evaluate.advice import advice
 from gradatim.evaluate.calibrate import calibration
 from gradatim.evaluate.predictions import Predictions
-from gradatim.evaluate.score import METRICS, TOP5_FROM_CLASSES
+from gradatim.evaluate.score import METRICS, RANKED, RANKED_CLASSES, TOP5_FROM_CLASSES
 from gradatim.evaluate.slices import failing_slices
 from gradatim.evaluate.suspects import likely_mislabelled, likely_mistyped
 from gradatim.files import write_atomic
@@ -34,6 +34,7 @@ WORST_ROWS = 12
 SUSPECTS = 20
 PROBLEMS = 200
 SAMPLES = 3
+MOST_CHARTED = 1_000_000  # probabilities that the report holds for its charts
 
 
 def fingerprint(table: Table) -> str:
@@ -70,7 +71,9 @@ def check_metric(name: str | None, task: str, classes: int | None = None) -> Non
     """Refuse a metric that does not exist, or not for this task and number of classes, before anything is trained."""
     binary = () if classes in (None, 2) else ("f1", "precision", "recall")
     top = () if classes is None or classes >= TOP5_FROM_CLASSES else ("top5_accuracy",)
-    allowed = [key for key, metric in METRICS.items() if metric.task == task and key not in (*binary, *top)]
+    ranked = RANKED if classes is not None and classes > RANKED_CLASSES else ()
+    out = (*binary, *top, *ranked)
+    allowed = [key for key, metric in METRICS.items() if metric.task == task and key not in out]
     if name is not None and name in (*binary, *top) and METRICS[name].task == task:
         wanted = f"at least {TOP5_FROM_CLASSES}" if name in top else "two"
         raise GradatimError(f"--metric {name}: expected a target of {wanted} classes, received one of {classes}; "
@@ -228,8 +231,10 @@ def test_facts(outcome: Outcome, table: Table, schema: Schema) -> dict[str, Any]
     facts: dict[str, Any] = {"score": score, "scores": scores}
     if as_placed(task) is None:
         predictions: dict[str, Any] = {"rows": outcome.test_rows.tolist(), "labels": labels.tolist()}
-        predictions["probabilities" if task.classes else "values"] = np.round(answers, 5).tolist()
-        facts["test_predictions"] = predictions
+        if answers.size <= MOST_CHARTED:
+            predictions["probabilities" if task.classes else "values"] = np.round(answers, 5).tolist()
+        if answers.size <= MOST_CHARTED:  # for the charts; predictions/test.csv has all of them
+            facts["test_predictions"] = predictions
         facts["slices"] = failing_slices(table.take(outcome.test_rows), schema, labels=labels, answers=answers,
                                          classes=task.classes)
         facts["explanations"] = explained_facts(outcome.scored, schema, table, outcome.test_rows,

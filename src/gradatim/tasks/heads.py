@@ -18,6 +18,7 @@ from gradatim.data.codecs.columns import fit_column, read_numbers
 from gradatim.data.codecs.number import SMALLEST, NumberCodec
 from gradatim.data.schema import Column
 from gradatim.errors import ArtifactError, CellError
+from gradatim.estimators.discriminant import LinearDiscriminantAnalysis
 from gradatim.estimators.features.picture import PictureFeatures
 from gradatim.estimators.features.sound import LogMelStatistics
 from gradatim.estimators.features.table import TableFeatures
@@ -35,6 +36,8 @@ DECODED = (*MEDIA, "series")  # kinds whose codecs are fitted once, on the train
 SERIES_CELLS = 60_000_000  # rows × features of random kernels that are held at once
 LEAST_FEATURES, MOST_FEATURES = 2016, 49_728
 ANSWER_ROWS = 50_000  # rows whose features are held at once when answering
+MANY_CLASSES = 300  # from here on a linear model with a closed form stands in for logistic regression
+WIDEST_DISCRIMINANT = 2000  # features
 DENSE_ROWS, DENSE_CELLS = 2500, 100_000_000  # up to here a mixed matrix is made dense
 
 
@@ -254,7 +257,7 @@ class Head:
         features = join([block.matrix(source, rows) for block in blocks])
         truth = regressed(task, labels[rows])
         if chosen is None:
-            return cls(blocks, _fit_in_units(_head_for(task, blocks), features, truth, task), task)
+            return cls(blocks, _fit_in_units(_head_for(task, blocks, features, truth), features, truth, task), task)
         estimator = chosen.fit(task.name, features, truth)
         return cls(blocks, estimator, task)
 
@@ -317,11 +320,22 @@ class Head:
         return cls(tuple(blocks), estimator, task)
 
 
-def _head_for(task: Any, blocks: Sequence[Block]) -> Any:
-    """The task's convex head; on random kernels, of which there are far more than rows, least squares on the labels."""
+def _head_for(task: Any, blocks: Sequence[Block], features: Any, truth: np.ndarray) -> Any:
+    """The task's linear model; where it would take too long, one with a closed form.
+
+    On random kernels, of which there are far more than rows, least squares on the labels. With very many classes
+    linear discriminants, whose cost hardly grows with the classes; least squares where the features are sparse or wide.
+    """
+    balanced = getattr(task, "balanced", False)
+    many = len(task.classes) >= MANY_CLASSES
     if task.classes and any(block.kind == "series" for block in blocks):
-        return RidgeClassifier(class_weight="balanced" if getattr(task, "balanced", False) else None)
-    return task.head()
+        return RidgeClassifier(class_weight="balanced" if balanced else None)
+    if not many:
+        return task.head()
+    seen = len(np.unique(truth))
+    if scipy.sparse.issparse(features) or features.shape[1] > WIDEST_DISCRIMINANT or len(truth) <= seen:
+        return RidgeClassifier(class_weight="balanced" if balanced else None)
+    return LinearDiscriminantAnalysis(priors=np.full(seen, 1 / seen) if balanced else None)
 
 
 def _fit_in_units(estimator: Any, features: Any, truth: np.ndarray, task: Any) -> Any:
@@ -329,6 +343,8 @@ def _fit_in_units(estimator: Any, features: Any, truth: np.ndarray, task: Any) -
 
     Features are float32, in which neither 1e100 nor the digits behind 1,700,000,000 have room.
     """
+    if isinstance(estimator, LinearDiscriminantAnalysis):  # small features of many classes are lost in float32
+        return estimator.fit(features.astype(np.float64), truth)
     if task.classes or truth.ndim != 1:
         return estimator.fit(features, truth)
     middle, spread = float(truth.mean()), float(truth.std())
