@@ -151,12 +151,12 @@ def test_what_does_not_fit_is_one_line_with_count_and_remedy(tmp_path: Path, sai
 
 def test_metric_that_the_predictions_cannot_give(tmp_path: Path) -> None:
     paths = write(tmp_path, "id,animal\n1,cat\n2,dog\n3,dog\n4,dog\n", TRUTH)
-    with pytest.raises(DataError, match="roc_auc cannot be computed .* needs a column 'probability:CLASS' for each class"):
+    with pytest.raises(DataError, match=r"roc_auc cannot .* needs a column 'probability:CLASS'"):
         score_files(*paths, metric="roc_auc")
     with pytest.raises(DataError, match="expected a metric among"):
         score_files(*paths, metric="rouge")
     sure = write(tmp_path, "id,probability:cat,probability:dog\n1,.9,.1\n2,.2,.8\n3,.3,.7\n4,.5,.5\n", TRUTH)
-    with pytest.raises(DataError, match="top5_accuracy cannot be .* at least 6 classes, there are 2"):
+    with pytest.raises(DataError, match=r"top5_accuracy cannot be .* at least 6 classes, there are 2"):
         score_files(*sure, metric="top5_accuracy")
     paths = write(tmp_path, "id,animal\n1,cat\n2,dog\n3,dog\n4,dog\n", TRUTH)
     with pytest.raises(DataError, match="expected numbers as labels for rmse, received 'cat'"):

@@ -90,6 +90,9 @@ def test_tasks_have_names_and_metrics_have_tasks() -> None:
             task_class(name)
     check_metric(None, "regression")
     check_metric("f1", "classification", 2)
+    check_metric("top5_accuracy", "classification", 6)
+    with pytest.raises(ValueError, match="top5_accuracy: expected a target of at least 6 classes, received one of 5"):
+        check_metric("top5_accuracy", "classification", 5)
     for metric, task, classes in (("f1", "classification", 3), ("rmse", "classification", 2), ("x", "regression", 0)):
         with pytest.raises(ValueError, match="--metric"):
             check_metric(metric, task, classes)
