@@ -24,7 +24,7 @@ from gradatim.tasks.tagging_columns import column_of_tags, column_of_tokens, wri
 from gradatim.tasks.tagging_crf import FeatureCRF, fit_crf
 from gradatim.tasks.tagging_members import WordTable
 from gradatim.tasks.tagging_report import sections_of
-from gradatim.tasks.tagging_training import Corpus, Trained, token_loss, train_again, train_tagger
+from gradatim.tasks.tagging_training import FEWEST_STEPS, Corpus, Trained, token_loss, train_again, train_tagger
 from gradatim.tasks.tagging_words import read_sentences
 
 MOST_GROUPED = 20  # documents from which sentences of one stay on one side of the split
@@ -217,6 +217,10 @@ class _Line:
         trained = train_tagger(self.job, self.task, self.corpus, self.parts["train"], self.parts["development"],
                                model=model, name=name, seconds=left / (1 + more) / (1 + others),
                                after=more + others, reserved=self.crf_seconds)
+        if trained is None:
+            self.notes.append(f"no {name}: the time holds fewer than {FEWEST_STEPS} steps of it; give more --minutes")
+            self.job.say(f"  {self.notes[-1]}")
+            return
         self._tell(trained)
         took = trained.result.history.actual["total_seconds"]
         self._add(name, "network", trained.member, trained.member.answered, took,

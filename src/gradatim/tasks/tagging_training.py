@@ -30,6 +30,7 @@ MONITOR = "development_loss"
 FORGET = 0.25  # α of Kiperwasser & Goldberg 2016, § 4: a word seen c times is unknown with probability α / (α + c)
 RATES = {"recurrent": 3e-3, "transformer": 1e-3}
 MOST_EPOCHS, FEWEST_EPOCHS = 80, 4
+FEWEST_STEPS = 20  # of a plan
 SHARE_KEPT = 0.05  # of the time is kept back for answers
 WATCHED = 2000  # development rows whose loss is taken after each epoch
 
@@ -68,8 +69,8 @@ class Corpus:
 def train_tagger(
     job: Job, task: Tagging, corpus: Corpus, rows: np.ndarray, held: np.ndarray, *, model: str, name: str,
     seconds: float, after: float, reserved: float = 0.0,
-) -> Trained:
-    """Train on `rows`, watching some of `held`, as long as fits into the seconds.
+) -> Trained | None:
+    """Train on `rows`, watching some of `held`, as long as fits into the seconds; None where next to nothing does.
 
     after: seconds to come after it (other networks, a refit) for each second that it is forecast to need; reserved:
     seconds for the rest.
@@ -77,6 +78,8 @@ def train_tagger(
     stage = _Stage.of(job, task, corpus, rows, model)
     plan = Plan.from_json(job.memo.decide(f"plan of {name}", lambda: stage.plan(held, seconds).to_json()))
     job.say(f"  plan of {name}: " + "; ".join(plan.reasons))
+    if job.epochs is None and plan.total_steps < FEWEST_STEPS:
+        return None
     return stage.trained(plan, held, name, reserved=reserved + after * plan.forecast["total_seconds"])
 
 
