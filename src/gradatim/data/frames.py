@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from gradatim.data.parquet_footer import check_sizes
 from gradatim.data.table import Table
 from gradatim.errors import DataError
 
@@ -77,7 +78,13 @@ def from_polars(
 
 def read_parquet(path: Path) -> Table:
     """A Parquet file."""
-    return _read_typed(path, "Parquet", lambda: pl.read_parquet(path, glob=False))
+
+    def read() -> pl.DataFrame:
+        lazy = pl.scan_parquet(path, glob=False)
+        check_sizes(path, len(lazy.collect_schema()), int(lazy.select(pl.len()).collect().item()))
+        return pl.read_parquet(path, glob=False)
+
+    return _read_typed(path, "Parquet", read)
 
 
 def read_arrow_file(path: Path) -> Table:
