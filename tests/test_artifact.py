@@ -38,6 +38,7 @@ from gradatim.artifact import (
 )
 from gradatim.data.codecs import codec_for
 from gradatim.data.schema import Column, Schema
+from gradatim.data.split import Split
 from gradatim.data.table import Table
 from gradatim.device import choose
 from gradatim.errors import ArtifactError, GradatimError
@@ -55,6 +56,7 @@ from gradatim.tasks.tables import Trees
 ROWS = 48
 SMALL_NET = {"address": "gradatim.models.vision.small_resnet.small_resnet", "arguments": {"width": 4, "stem_stride": 1}}
 SMALL_EAR = {"address": "gradatim.models.audio.log_mel_net.log_mel_net", "arguments": {"width": 4}}
+SPLIT = Split(np.arange(40), np.arange(40, 44), np.arange(44, 48)).to_json()
 KINDS = {"size": "number", "colour": "category", "text": "text", "picture": "image", "voice": "audio"}
 
 
@@ -126,7 +128,7 @@ def members(table: Table, task: Classification) -> dict[str, Any]:
 def artifact_of(task: Any, *members: Any) -> Artifact:
     shares = tuple(1 / len(members) for _ in members)
     schema = Schema((*INPUTS, column(task.target, "category", "target")))
-    return Artifact(schema, task, Ensemble(members, shares, task, 1.25), {"seed": 3}, {"train": [1]}, {"plan": {}})
+    return Artifact(schema, task, Ensemble(members, shares, task, 1.25), {"seed": 3}, SPLIT, {"plan": {}})
 
 
 MEMBERS = ["constant", *(f"head on {kind}" for kind in KINDS.values()), "head on frozen features", "head on all",

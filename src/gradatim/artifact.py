@@ -20,7 +20,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save as tensors_to_bytes
 
+from gradatim.data.codecs import CODECS, codec_for
 from gradatim.data.schema import Schema
+from gradatim.data.split import Split
 from gradatim.data.table import Table
 from gradatim.errors import ArtifactError
 from gradatim.files import path_under, read_json, sha256_of, write_atomic, write_json
@@ -112,6 +114,8 @@ def load_artifact(folder: Path | str, *, packages: Sequence[str] = (OWN,)) -> Ar
                             float(manifest.get("uniform_share", 0.0)))
         check_whole(schema, ensemble)
         provenance, split, recipe = (plain_object(manifest, name) for name in ("provenance", "split", "recipe"))
+        if split:  # a run that was put together by hand has none
+            Split.from_json(split)
     except ArtifactError as error:
         text = one_line(str(error))
         raise ArtifactError(text if text.startswith(str(folder)) else f"{folder / MANIFEST}: {text}") from None
@@ -181,6 +185,9 @@ def check_whole(schema: Schema, ensemble: Ensemble) -> None:
         raise ArtifactError(f"expected at least two classes, found {len(task.classes)}")
     if task.name in ("classification", "regression"):
         check_metric(task.metric, task.name, len(task.classes))
+    for column in (*schema.inputs, *schema.targets):
+        if column.kind in CODECS:
+            codec_for(column, target=column.role == "target")  # refuses foreign options and other types
     inputs = [column.name for column in schema.inputs]
     foreign = next((name for name in ensemble.columns if name not in inputs), None)
     if foreign is not None:

@@ -359,6 +359,8 @@ def load(folder: Path | str, *, packages: Sequence[str] = ("gradatim",)) -> Run:
     """
     folder = Path(folder)
     artifact = load_artifact(folder, packages=packages)
+    for name in ("gather", "options"):  # a damaged one is refused now, not when somebody predicts
+        asked(artifact.recipe, name)
     path = folder / "report.json"
     facts = read_json(path) if path.is_file() else {}
     if not isinstance(facts, dict):

@@ -126,8 +126,8 @@ class SeriesReader:
         """Find grid and spelling of the times, and the scale of the known columns. Errors: DataError."""
         if gather is not None and gather not in GATHER:
             raise DataError(f"--option duplicates={gather}: expected one of {', '.join(GATHER)}")
-        instants, spelling = read_instants(table.frame.get_column(time), name=time)
-        names = table.frame.get_column(id).cast(pl.String).to_list() if id else [""] * len(table)
+        instants, spelling = read_instants(table.column(time), name=time)
+        names = table.column(id).cast(pl.String).to_list() if id else [""] * len(table)
         apart: dict[Any, list[float]] = {}
         for name, instant in zip(names, instants.tolist()):
             if name is not None and instant == instant:
@@ -136,7 +136,7 @@ class SeriesReader:
             found = find_frequency([np.sort(np.array(times)) for times in apart.values()], spelling, asked=frequency)
         except DataError as error:
             raise DataError(f"{table.source}: {error}") from None
-        columns = tuple(KnownColumn.fit(name, table.frame.get_column(name)) for name in known)
+        columns = tuple(KnownColumn.fit(name, table.column(name)) for name in known)
         return cls(time, target, id, found, spelling, columns, gather)
 
     def read(self, table: Table, problems: Problems | None = None) -> Panel:
@@ -166,7 +166,7 @@ class SeriesReader:
             notes.append(f"{disordered} rows come before an earlier time of their series; they were sorted")
         order = np.lexsort((rows, steps, series))
         rows, steps, series = rows[order], steps[order], series[order]
-        known = np.concatenate([c.encode(table.frame.get_column(c.name)) for c in self.known], axis=1) \
+        known = np.concatenate([c.encode(table.column(c.name)) for c in self.known], axis=1) \
             if self.known else np.zeros((len(table), 0))
         rows, steps, series, numbers, known = self._gathered(table, rows, steps, series, numbers, known, notes)
         return self._on_grid(order_names, rows, steps, series, numbers, known, notes)
@@ -174,14 +174,14 @@ class SeriesReader:
     def _cells(self, table: Table, problems: Problems) -> tuple[list[Any], np.ndarray, np.ndarray]:
         """Name, place on the grid and value of each row; what cannot be read becomes a problem."""
         frame = table.frame
-        instants, spelling = read_instants(frame.get_column(self.time), name=self.time, spelling=self.spelling)
+        instants, spelling = read_instants(table.column(self.time), name=self.time, spelling=self.spelling)
         if (spelling.form == "number") != (self.spelling.form == "number"):
             wanted, got = (("numbers", "dates") if self.spelling.form == "number" else ("dates", "numbers"))
             raise DataError(f"{table.source}: expected {wanted} in the time column '{self.time}', as in the table that "
                             f"was fitted; received {got}")
         places = self.frequency.places(instants)
-        names = frame.get_column(self.id).cast(pl.String).to_list() if self.id else [self.target] * len(table)
-        numbers, unreadable, _ = _numbers(frame.get_column(self.target))
+        names = [self.target] * len(table) if self.id is None else table.column(self.id).cast(pl.String).to_list()
+        numbers, unreadable, _ = _numbers(table.column(self.target))
         for row in np.flatnonzero(unreadable).tolist():
             problems.add("number-unreadable", f"{str(frame[self.target][row])[:40]!r}: expected a number under "
                          f"{LARGEST:g}; it counts as missing", column=self.target, row=row, line=table.line(row))

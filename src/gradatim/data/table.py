@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from gradatim.errors import DataError
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -28,7 +30,14 @@ class Table:
 
     def cells(self, name: str) -> list:
         """The cells of one column as Python objects; None where missing."""
-        return self.frame.get_column(name).to_list()
+        return self.column(name).to_list()
+
+    def column(self, name: str) -> pl.Series:
+        """One column; DataError where the table has none of that name."""
+        if name not in self.frame.columns:
+            found = ", ".join(self.frame.columns)
+            raise DataError(f"{self.source}: expected a column '{name!s:.80}', found {found:.200}")
+        return self.frame.get_column(name)
 
     def cell(self, name: str, row: int) -> Any:
         """One cell as `cells` has it: a list where the frame has lists."""

@@ -31,7 +31,7 @@ from gradatim.estimators.features.scale import moments
 from gradatim.files import sha256_of, to_json_bytes, write_atomic
 from gradatim.models.address import load_weights
 from gradatim.models.fusion.encoders import ColumnEncoder
-from gradatim.models.outline import finite, outlining
+from gradatim.models.outline import check_numbers, check_parts, finite, outlining
 from gradatim.tasks.word_tables import WORDS, fill, is_words, words_codec
 
 CHUNK, CHUNK_ROWS = 64, 512
@@ -198,6 +198,7 @@ class FrozenFeatures:
     ) -> "FrozenFeatures":
         """Rebuild: on `meta` first, compared with the header, then filled."""
         entry = state["frozen"]
+        check_numbers(entry, shapes)
         with outlining(len(shapes)):
             features = cls(str(entry["kind"]), entry["describe"], entry["encoder"])
         own = features.network.state_dict()
@@ -207,9 +208,10 @@ class FrozenFeatures:
             raise ArtifactError("expected the tensors of the frozen network, found others in the weights")
         tensors = {name: finite(name, read(f"network/{name}")).to(tensor.dtype) for name, tensor in own.items()}
         features.network.load_state_dict(tensors, assign=True)
+        check_parts(features.network)
         if entry.get("dtype") == "bfloat16" and native_bfloat16("cpu")[0]:
             features.dtype = "bfloat16"
-        features.means, features.scales = read("means").numpy(), read("scales").numpy()
+        features.means, features.scales = (finite(name, read(name)).float().numpy() for name in ("means", "scales"))
         return features
 
 

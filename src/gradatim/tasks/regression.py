@@ -101,7 +101,7 @@ class Regression:
 
     def score(self, answer: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         """Every metric with its interval on the rows whose number is known; the others are counted in a note."""
-        known = np.isfinite(labels)
+        known, answer = np.isfinite(labels), np.clip(answer, -LARGEST, LARGEST)  # as `labels`
         notes = note_unknown(known, self.target)
         scores = score_regression(labels[known], answer[known], training_mean=float(self.codec.mean))
         scores["notes"].extend(notes)

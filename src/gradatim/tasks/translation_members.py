@@ -16,7 +16,7 @@ from gradatim.data.placeholders import hide, hide_known, restore
 from gradatim.errors import ArtifactError
 from gradatim.estimators.alignment import WordTable, fit_word_table, words_of
 from gradatim.estimators.features.text import TfidfFeatures
-from gradatim.models.outline import finite
+from gradatim.models.outline import finite, whole
 from gradatim.tasks.source import Source
 from gradatim.tasks.translation_batches import text_of
 
@@ -93,7 +93,9 @@ def pack(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 def unpack(content: torch.Tensor, ends: torch.Tensor) -> list[str]:
     """What `pack` packed; ArtifactError where the ends do not fit."""
-    data, places = content.numpy().tobytes(), ends.tolist()
+    if content.dtype != torch.uint8:
+        raise ArtifactError(f"expected texts as bytes, found {content.dtype}; fit again")
+    data, places = content.numpy().tobytes(), whole("ends", ends, 0).ravel().tolist()
     if not places or any(low > high for low, high in zip([0, *places], places)) or places[-1] > len(data):
         raise ArtifactError("expected texts whose ends ascend within their bytes, found others; fit again")
     return [data[low:high].decode("utf-8", "replace") for low, high in zip([0, *places], places)]
@@ -218,7 +220,7 @@ class WordByWord:
         """Rebuild from state."""
         sources, targets = (tuple(unpack(read(f"{name}.bytes"), read(f"{name}.ends")))
                             for name in ("sources", "targets"))
-        starts, codes = read("starts").numpy().astype(np.int64), read("codes").numpy()
+        starts, codes = whole("starts", read("starts")), whole("codes", read("codes"))
         shares = finite("shares", read("shares")).numpy()
         fits = (len(starts) == len(sources) + 1 and starts[0] == 0 and starts[-1] == len(codes) == len(shares)
                 and bool((np.diff(starts) >= 0).all()) and bool(((codes >= 0) & (codes < len(targets))).all()))

@@ -12,6 +12,7 @@ from gradatim.data.placeholders import MARKERS, restore
 from gradatim.device import Placement, autocast
 from gradatim.errors import ArtifactError
 from gradatim.estimators.alignment import WORDS
+from gradatim.models.outline import whole
 from gradatim.nn.beam_search import NEVER, Decoded, beam_search, length_factor, top_stable
 from gradatim.tasks.rebuilt import placed_here, rebuilt
 from gradatim.tasks.source import Source
@@ -203,7 +204,7 @@ class TranslatorMember:
             raise ArtifactError(f"expected 1 to {MOST_BEAMS} beams and a length penalty from -10 to 10")
         network = rebuilt(blueprint, own, lambda name: read(f"network.{name}"))
         placement = placed_here(Placement.from_json(state["placement"]))
-        source, target = (np.sort(read(f"known.{side}").numpy().astype(np.int64)) for side in ("source", "target"))
+        source, target = (np.sort(whole(side, read(f"known.{side}")).ravel()) for side in ("source", "target"))
         return cls(str(state["column"]), tokens, blueprint, network.to(placement.device).eval(), placement, beams,
                    penalty, bool(state["copying"]), source, target)
 

@@ -20,7 +20,7 @@ from gradatim.estimators.ngram import KneserNey
 from gradatim.estimators.phrase_search import Weights, translate
 from gradatim.estimators.phrase_table import FEATURES, PhraseTable, read_phrases
 from gradatim.estimators.word_links import Sentences, fit_links
-from gradatim.models.outline import finite
+from gradatim.models.outline import finite, whole
 from gradatim.tasks.source import Source
 from gradatim.tasks.translation_members import MOST_WORDS_TAUGHT, Read, answered, pack, texts_of, unpack
 
@@ -176,8 +176,8 @@ class PhraseTranslator:
         """Rebuild from state; whatever would lead out of the arrays is refused."""
         source, target = (tuple(unpack(read(f"{name}.bytes"), read(f"{name}.ends"))) for name in ("source", "target"))
         model = KneserNey.from_arrays(len(target), {
-            name: read(f"ngram.{name}").numpy() for name in ("levels", "tokens", "counts", "children")})
-        keys, starts, ends, words = (np.ascontiguousarray(read(name).numpy().astype(np.int64))
+            name: whole(name, read(f"ngram.{name}")) for name in ("levels", "tokens", "counts", "children")})
+        keys, starts, ends, words = (np.ascontiguousarray(whole(name, read(name)).ravel())
                                      for name in ("keys", "starts", "ends", "words"))
         features = finite("features", read("features")).numpy().astype(np.float32).ravel()
         unsigned = keys.view(np.uint64)

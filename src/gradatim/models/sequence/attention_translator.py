@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gradatim.models.outline import whole
 from gradatim.nn.attention.mask import length_mask, masked_mean
 from gradatim.nn.attention.scores import AdditiveAttention, MultiplicativeAttention
 from gradatim.nn.beam_search import take_rows
@@ -87,6 +88,11 @@ class AttentionTranslator(nn.Module):
         for part in (self.source, self.target, self.begin, self.attention, self.join, self.head, self.gate):
             if part is not None:
                 initialise_dense(part)  # the recurrent layers have a start of their own
+
+    def check_state(self) -> None:
+        """Raise ArtifactError where the lexicon leads out of the vocabulary."""
+        if hasattr(self, "lexicon_ids"):
+            whole("lexicon_ids", self.lexicon_ids.cpu(), 0, len(self.lexicon_ids) - 1)
 
     def forward(self, source: Tensor, lengths: Tensor, written: Tensor, written_lengths: Tensor) -> Tensor:
         features = self.teach(source, lengths, written)

@@ -22,6 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from gradatim.models.outline import whole
 from gradatim.nn.attention.attention import attend, attention_weights, head_width_of
 from gradatim.nn.attention.mask import length_mask, masked_mean
 from gradatim.nn.attention.positions import check_length
@@ -44,6 +45,10 @@ class Embeddings(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.register_buffer("position_ids", torch.arange(places)[None])
         self.position_ids: torch.Tensor
+
+    def check_state(self) -> None:
+        """Raise ArtifactError where a place leads out of the table of places."""
+        whole("position_ids", self.position_ids.cpu(), 0, self.position_embeddings.num_embeddings - 1)
 
     def forward(self, ids: torch.Tensor, segments: torch.Tensor | None) -> torch.Tensor:
         check_length(ids.shape[1], self.position_ids.shape[1])
