@@ -45,6 +45,7 @@ def planned(epochs: int, networks: int) -> dict[str, Any]:
     pytest.param(10, "infinite", marks=pytest.mark.slow),
     pytest.param(10, "no time", marks=pytest.mark.slow),
 ])
+@pytest.mark.filterwarnings("ignore:not at its end")
 def test_a_refit_that_falls_short_leaves_what_was_scored(
     epochs: int, refit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
