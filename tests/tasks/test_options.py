@@ -72,7 +72,7 @@ WITHOUT_EFFECT = [
     ("x", {"options": {"horizon": "3"}}, "--option horizon=…: expected a task with options"),
     ("x", {"seed": 1.5}, "--seed: expected a whole number"), ("x", {"seed": True}, "--seed: expected a whole"),
     ("x", {"minutes": "2"}, "--minutes: expected a number"), ("x", {"minutes": float("nan")}, "--minutes"),
-    ("x", {"ignore": 3}, "--ignore: expected texts"), ("x", {"kinds": {"x": 1}}, "--kind: expected NAME=VALUE"),
+    ("x", {"kinds": {"x": 1}}, "--kind: expected NAME=VALUE"),
     ("x", {"augment": ["x" * 5000]}, "--augment"), ("x", {"estimator": "x" * 5000}, "expected an estimator"),
 ]
 
