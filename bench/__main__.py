@@ -16,6 +16,7 @@ BENCHMARKS = {
     "recurrent": "LSTM language model, written cells against fused, buckets against padding; growth",
     "series": "series classified against aeon and dynamic time warping; --sweep: transforms by length and rows",
     "time-to-accuracy": "seconds to 90 and 92 % on Fashion-MNIST against the Keras and PyTorch tutorials",
+    "table-growth": "seconds and peak memory of a whole fit by rows of a table, beside lightgbm alone",
     "tagging": "sentences tagged against CRFsuite with the usual features; growth with sentences",
     "text-encoder": "MiniLM reading texts against transformers; what it is worth on glosses and emoji",
     "vision-growth": "one training step against picture size, batch and depth, beside plain loops of PyTorch",

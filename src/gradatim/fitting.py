@@ -42,6 +42,7 @@ from gradatim.tasks.worth import ledger_of
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
 Claim = Callable[[], Path | None]
+LARGE_FILE, LARGE_TABLE = 5_000_000, 50_000  # bytes, rows from which reading and inferring are announced
 REPORT_SHARE, MOST_REPORT_SHARE = 0.12, 0.3  # of the minutes is kept for score, ledger and report
 REPORT_SECONDS = 2.5  # that they take the processor at least
 
@@ -85,7 +86,11 @@ def fit_request(
     problems = Problems()
     if request.task in DECLARED and not request.schema:
         check_taken(str(request.task), request)  # before a large table is read
+    if isinstance(source, str | Path) and Path(source).is_file() and Path(source).stat().st_size > LARGE_FILE:
+        say(f"reading {Path(source).name}")
     table = gather_columns(read_table(source), request.gather)
+    if len(table) > LARGE_TABLE:
+        say(f"{table.source}: {len(table)} rows; looking at what kind of cells each of {table.frame.width} columns has")
     chosen = Schema.from_json(request.schema) if request.schema else infer_schema(
         table, target=request.target, task=request.task, id=request.id, group=request.group, time=request.time,
         ignore=request.ignore, kinds=request.kinds,

@@ -60,8 +60,8 @@ def find_constant(view: View) -> list[Finding]:
             continue
         cells = view.table.frame.get_column(column.name)
         if column.name in view.prints:
-            ids = view.prints[column.name].ids
-            same = len(set(ids)) == 1 and not view.prints[column.name].unreadable
+            prints = view.prints[column.name]
+            same = len(set(prints.ids[:1000])) == 1 and len(set(prints.ids)) == 1 and not prints.unreadable
         else:
             same = cells.n_unique() == 1
         if same:

@@ -202,6 +202,10 @@ def _print_scalars(column: Column, cells: pl.Series) -> Prints:
     """Numbers, categories and times: each different cell is looked at once."""
     if cells.dtype.is_nested() or cells.dtype in (pl.Binary, pl.Object):
         return Prints(column.name, column.kind, [_scalar(cell) for cell in cells.to_list()])
+    numbers = cells.str.strip_chars().cast(pl.Float64, strict=False) if cells.dtype == pl.String else None
+    if numbers is not None and numbers.is_finite().fill_null(False).all():
+        codes = np.unique(numbers.to_numpy(), return_inverse=True)[1]  # all plain numbers: no cell is looked at
+        return Prints(column.name, column.kind, numbers.to_list(), codes=codes)
     values, places = distinct(cells)
     scalars = [*map(_scalar, values), None]
     known: dict[Hashable, int] = {}
