@@ -79,10 +79,13 @@ class Ground:
 
 
 def fit_request(
-    source: Any, test: Any, request: Request, claim: Claim, say: Say, progress: Progress | None
+    source: Any, test: Any, request: Request, claim: Claim, say: Say, progress: Progress | None, began: float
 ) -> Fitting:
-    """Fit what the request says; `claim` takes the run's folder once the input has proved good."""
-    clock = Clock(request.minutes * 60)
+    """Fit what the request says; `claim` takes the run's folder once the input has proved good.
+
+    began: `time.perf_counter()` when what the request's minutes are the time of began.
+    """
+    clock = Clock(request.minutes * 60, began)
     problems = Problems()
     if request.task in DECLARED and not request.schema:
         check_taken(str(request.task), request)  # before a large table is read

@@ -1,5 +1,6 @@
 """What a user calls: fit a table, predict, evaluate, report, save, load."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -59,13 +60,15 @@ def fit(
     force: bool = False,
     say: Say | None = None,
     progress: Progress | None = None,
+    began: float | None = None,
     **options: Any,
 ) -> "Run":
     """Fit a table: read, infer, audit, split, baselines, network, choice, score, refit, ledger, report.
 
     source: a file, a folder of class folders, or a pandas / polars / Arrow frame. output: a folder to write the run
     to (None: nothing is written). say receives a line at each stage; progress (cells done, cells in all) while files
-    are decoded, and with it training shows a bar. The other options are the fields of `Request`: task, id, group,
+    are decoded, and with it training shows a bar. began: `time.perf_counter()` from which `minutes` count, where that
+    is before this call. The other options are the fields of `Request`: task, id, group,
     time, split, ignore, kinds, encoders, fusion, metric, minutes (of the whole call), epochs, seed, ledger ("masked",
     "refit", "none"), optimizer, learning_rate, label_smoothing, mixup, flip, class_weights ("auto", "balanced",
     "none"), estimator (an address: this one alone), fine_tune, augment, gather, options (of the task by
@@ -78,6 +81,7 @@ def fit(
     >>> run.predict(pl.DataFrame({"x": [1, 55]})).frame["prediction"].to_list()
     ['low', 'high']
     """
+    began = time.perf_counter() if began is None else began
     known = set(Request.__dataclass_fields__) - {"source", "target", "schema", "test"}
     unknown = sorted(set(options) - known)
     if unknown:
@@ -111,15 +115,21 @@ def fit(
         return claimed[0]
 
     try:
-        return _finished(fit_request(source, test, request, claim, say or (lambda line: None), progress))
+        return _finished(fit_request(source, test, request, claim, say or (lambda line: None), progress, began))
     except GradatimError:  # an option to mend: the next attempt finds the folder free
         for folder in claimed:
             drop_unfinished(folder)
         raise
 
 
-def resume(folder: Path | str, *, say: Say | None = None, progress: Progress | None = None) -> "Run":
-    """Go on with an interrupted run from its last checkpoint; the same plan gives the same weights."""
+def resume(
+    folder: Path | str, *, say: Say | None = None, progress: Progress | None = None, began: float | None = None
+) -> "Run":
+    """Go on with an interrupted run from its last checkpoint; the same plan gives the same weights.
+
+    say, progress, began: as in `fit`.
+    """
+    began = time.perf_counter() if began is None else began
     folder = Path(folder)
     if (folder / "artifact.json").is_file():
         raise GradatimError(f"{folder}: this run is finished; there is nothing to resume")
@@ -129,7 +139,7 @@ def resume(folder: Path | str, *, say: Say | None = None, progress: Progress | N
     if not request.source:
         raise GradatimError(f"{folder}: this run was fitted on a frame in memory, which is gone; fit again with force")
     speak = say or (lambda line: None)
-    return _finished(fit_request(request.source, request.test, request, lambda: folder, speak, progress))
+    return _finished(fit_request(request.source, request.test, request, lambda: folder, speak, progress, began))
 
 
 def _finished(fitting: Fitting) -> "Run":

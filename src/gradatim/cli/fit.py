@@ -2,6 +2,7 @@
 
 from inspect import signature
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -140,6 +141,7 @@ def fit(
         Say nothing but errors.
     """
     given = dict(locals())
+    began = perf_counter()  # the imports below are part of --minutes
     from gradatim.errors import GradatimError, shown
     from gradatim.run import fit as fit_table
     from gradatim.run import resume as resume_run
@@ -150,13 +152,13 @@ def fit(
         raise GradatimError(f"fit: expected --resume alone, it knows its table; received '{shown(source)}' as well")
     if resume is not None:
         check_alone(given)
-        run = resume_run(resume, say=speak, progress=bar)
+        run = resume_run(resume, say=speak, progress=bar, began=began)
     elif source is None:
         raise GradatimError("fit: expected a file or folder to learn from, or --resume RUN; see gradatim fit --help")
     else:
         run = fit_table(
             source, target=target, output=output or next_folder(source), schema=schema, test=test, force=force,
-            say=speak, progress=bar, task=task, id=id, group=group, time=time, split=split, ignore=ignore,
+            say=speak, progress=bar, began=began, task=task, id=id, group=group, time=time, split=split, ignore=ignore,
             kinds=pairs(kind, "--kind"),
             encoders=pairs(encoder, "--encoder"), fusion=fusion, metric=metric, minutes=minutes, epochs=epochs,
             seed=seed, ledger=ledger, optimizer=optimizer, learning_rate=learning_rate,

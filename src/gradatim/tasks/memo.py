@@ -52,7 +52,7 @@ class Clock:
     seconds: float
     started: float = field(default_factory=time.perf_counter)
     parts: dict[str, float] = field(default_factory=dict)
-    processor_started: float = field(default_factory=time.process_time)
+    opened: tuple[float, float] = field(default_factory=lambda: (time.perf_counter(), time.process_time()))
 
     def elapsed(self) -> float:
         """Seconds since the start."""
@@ -64,7 +64,8 @@ class Clock:
 
     def slowness(self) -> float:
         """Seconds that have passed for each second that the processor worked for us: above 1 on a busy machine."""
-        return max(1.0, self.elapsed() / max(time.process_time() - self.processor_started, 1e-3))
+        passed, worked = time.perf_counter() - self.opened[0], time.process_time() - self.opened[1]
+        return max(1.0, passed / max(worked, 1e-3))
 
     def note(self, part: str, seconds: float) -> None:
         """Book seconds on a part of the work."""
