@@ -156,3 +156,13 @@ def test_more_columns_than_rows_take_the_axes_from_the_rows():
     other = random.normal(size=(40, 300))
     ours, reference = LinearDiscriminantAnalysis().fit(X, y), Reference().fit(X, y)
     np.testing.assert_allclose(ours.decision_function(other), reference.decision_function(other), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("rows", [600, 60])
+def test_constant_columns_do_not_count_in_float32_either(rows: int) -> None:
+    source = np.random.default_rng(0)
+    centres, codes = source.normal(size=(20, 5)), np.arange(rows) % 20
+    values = np.hstack([centres[codes] + 0.3 * source.normal(size=(rows, 5)), np.full((rows, 80), 0.0116923)])
+    single, double = (LinearDiscriminantAnalysis().fit(values.astype(kind), codes) for kind in (np.float32, float))
+    assert single.scalings_.shape == double.scalings_.shape == (85, 5)
+    np.testing.assert_allclose(single.predict_proba(values.astype(np.float32)), double.predict_proba(values), atol=2e-3)

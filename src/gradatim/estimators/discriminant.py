@@ -257,15 +257,16 @@ def _spread_axes(X: np.ndarray, codes: np.ndarray, means: np.ndarray) -> tuple[n
     Of the covariance where there are more rows than columns, else of the rows themselves: n²d operations, not d³.
     """
     rows, columns = X.shape
+    rounding = 8 * np.finfo(X.dtype).eps * np.abs(means).max(axis=0)  # a constant column's means, summed in float32
     if columns <= rows:
         within = _within(X, codes, means, np.full(len(means), 1 / rows))
         spread = np.sqrt(np.diag(within))
-        spread[spread == 0] = 1.0
+        spread[spread <= rounding] = 1.0
         values, vectors = np.linalg.eigh(within / np.outer(spread, spread))
         return spread, values[::-1], vectors[:, ::-1]
     centred = (X - means[codes]).astype(np.float64) / np.sqrt(rows)
     spread = np.sqrt(np.einsum("nd,nd->d", centred, centred))
-    spread[spread == 0] = 1.0
+    spread[spread <= rounding] = 1.0
     _, lengths, vectors = np.linalg.svd(centred / spread, full_matrices=False)
     return spread, lengths**2, vectors.T
 
