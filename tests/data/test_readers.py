@@ -174,7 +174,7 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
         ("https://example.org/a.csv", "download"), ("", "path"), ("a\x00b", "path"), (7, "received int"),
         (None, "received NoneType"), (tmp_path / "both", "1 pictures and 1 sounds"), (tmp_path / "void", "no files"),
         (tmp_path / "texts", "1 other files"), ("/dev/null", "device"), (pl.DataFrame(), "columns"),
-        (pl.DataFrame({"a": []}), "rows"), (pl.Series([1]), "received a Series"), (np.zeros((2, 2)), "received ndarray"),
+        (pl.DataFrame({"a": []}), "rows"), (pl.Series([1]), "a Series"), (np.zeros((2, 2)), "received ndarray"),
         (pl.DataFrame({"a": [{"x": 1}]}), "Struct"), (pa.table({"a": pa.array([], pa.int64())}), "rows")]
     for source, words in cases:
         with pytest.raises(DataError) as caught:

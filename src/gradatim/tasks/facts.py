@@ -196,7 +196,7 @@ def assemble_facts(
             "unlabelled": len(table) - len(split.train) - len(split.development) - len(split.test),
         },
         "answer": {"name": " + ".join(entry["name"] for entry in chosen), "why": outcome.why,
-                   "verdict": outcome.verdict, "notes": outcome.notes},
+                   "verdict": outcome.verdict, "notes": [*outcome.notes, *not_charted(outcome.test_answers)]},
         "schema": schema_facts(schema, table),
         "split_notes": list(split.notes),
         "findings": [finding.to_json() for finding in findings],
@@ -230,11 +230,9 @@ def test_facts(outcome: Outcome, table: Table, schema: Schema) -> dict[str, Any]
     development = headline(task, outcome.choice_answers, outcome.choice_labels)
     facts: dict[str, Any] = {"score": score, "scores": scores}
     if as_placed(task) is None:
-        predictions: dict[str, Any] = {"rows": outcome.test_rows.tolist(), "labels": labels.tolist()}
-        if answers.size <= MOST_CHARTED:
-            predictions["probabilities" if task.classes else "values"] = np.round(answers, 5).tolist()
         if answers.size <= MOST_CHARTED:  # for the charts; predictions/test.csv has all of them
-            facts["test_predictions"] = predictions
+            facts["test_predictions"] = {"rows": outcome.test_rows.tolist(), "labels": labels.tolist(),
+                                         "probabilities" if task.classes else "values": np.round(answers, 5).tolist()}
         facts["slices"] = failing_slices(table.take(outcome.test_rows), schema, labels=labels, answers=answers,
                                          classes=task.classes)
         facts["explanations"] = explained_facts(outcome.scored, schema, table, outcome.test_rows,
@@ -247,6 +245,13 @@ def test_facts(outcome: Outcome, table: Table, schema: Schema) -> dict[str, Any]
     if task.classes:
         facts["calibration"] = calibration(labels, answers) | {"temperature": outcome.scored.temperature}
     return facts
+
+
+def not_charted(answers: np.ndarray) -> list[str]:
+    """The note on answers of test rows that are too many for the charts of the report."""
+    return [] if answers.size <= MOST_CHARTED else [
+        f"the report has no charts of single predictions: {answers.size:,} numbers, over {MOST_CHARTED:,}; "
+        "predictions/test.csv has all of them"]
 
 
 def training_score(outcome: Outcome) -> float:

@@ -16,7 +16,7 @@ from gradatim.data.augment_options import AugmentRequest
 from gradatim.data.codecs import Codec, codec_for
 from gradatim.data.schema import Column, Schema
 from gradatim.data.split import Split, folds
-from gradatim.evaluate.calibrate import fit_temperature, mix_uniform, uniform_share
+from gradatim.evaluate.calibrate import MAX_CELLS, fit_temperature, mix_uniform, uniform_share
 from gradatim.tasks.baselines import HEAD_ROWS, baselines, sampled
 from gradatim.tasks.choose import Candidate, answering, temper, verdict_on_network, weigh
 from gradatim.tasks.chosen import ChosenEstimator
@@ -195,6 +195,9 @@ def fit_supervised(
     temperature, share = 1.0, 0.0
     if task.classes:
         share = uniform_share(len(line.rows))
+        if blended.size > MAX_CELLS:
+            line.notes.append(f"temperatures are fitted on evenly spaced rows of the {len(compared):,} that were "
+                              f"compared, {MAX_CELLS:,} probabilities")
         if len(used) > 1:  # one alone has its temperature already
             temperature = fit_temperature(labels[shared], blended[shared])
         blended[shared] = mix_uniform(task.calibrated(blended[shared], temperature), share)
