@@ -1,7 +1,11 @@
 """Small tables of overlapping classes with many fresh rows: what a saved run's probabilities are judged on."""
 
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import gradatim as gd
 from gradatim.data.readers import read_table
 
-TITANIC = Path(__file__).resolve().parents[1] / "data-real" / "titanic" / "titanic.csv"
+TITANIC = Path(__file__).resolve().parents[1] / "scripts" / "titanic.py"
 TARGET = "kind"
 
 
@@ -60,9 +64,17 @@ def _measured(load: Callable[..., Any], columns: int | None = None) -> Callable[
     return draw
 
 
+@cache
+def _passengers() -> pl.DataFrame:
+    """The table that the script takes from the scikit-learn wheel."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, str(TITANIC), f"{folder}/titanic"], check=True, capture_output=True)
+        return pl.read_csv(f"{folder}/titanic/titanic.csv", infer_schema_length=None)
+
+
 def _titanic(rows: int, random: np.random.Generator) -> tuple[pl.DataFrame, ...]:
     names = ["pclass", "sex", "age", "sibsp", "parch", "fare"]
-    frame = pl.read_csv(TITANIC, infer_schema_length=None).select(
+    frame = _passengers().select(
         *names, pl.when(pl.col("survived") == 1).then(pl.lit("yes")).otherwise(pl.lit("no")).alias(TARGET))
     return _parted(frame, rows, random)
 

@@ -189,7 +189,7 @@ def worker(run: Path, table: Path, work: Path, seeds: list[int], pipe: Connectio
 def outcomes(run: Path, table: Path, work: Path, seeds: list[int]) -> list[Outcome]:
     """What became of the run under the change of each seed; a child that dies or hangs is a fault and replaced."""
     work.mkdir(parents=True, exist_ok=True)
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a forked child would wait for threads that it does not have
     found: list[Outcome] = []
     left = list(seeds)
     while left:

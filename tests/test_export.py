@@ -126,7 +126,8 @@ def test_pictures_of_any_size_answer_as_the_run(layout: str, table: Table, tmp_p
     members = [network(table, pictures, task, 0), network(table, pictures, task, 1), *heads(table, task)]
     run = run_of(table, members, task)
     about = export.export_run(run, tmp_path / "run.onnx", layout=layout, data=table)
-    assert about["check"]["largest_difference"] < 2e-4 and about["check"]["rows"] == ROWS
+    # a histogram turns a rounded pixel into another bin: up to 6e-4 where the answers are not saturated
+    assert about["check"]["largest_difference"] < 1e-3 and about["check"]["rows"] == ROWS
     assert about["members"] == 4 and about["classes"] == task.classes
     expected = run.answer(table)
     for row in (0, 1, 6, 7):
