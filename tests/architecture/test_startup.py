@@ -33,7 +33,7 @@ def test_nothing_heavy_is_imported(code: str) -> None:
 
 
 def test_help_is_quick() -> None:
-    """Processor time, the least of five: other work on the machine, also by sharing its caches, must not fail the test."""
+    """Processor time, the least of five: other work on the machine must not fail the test."""
     seconds = []
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
